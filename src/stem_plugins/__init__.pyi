@@ -1,4 +1,4 @@
-from stem_plugins.optics import Acquisition, MissingCalibrationError
+from .optics import Acquisition, MissingCalibrationError
 
 __all__ = [
     "Acquisition",

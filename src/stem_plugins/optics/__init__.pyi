@@ -1,4 +1,4 @@
-from stem_plugins.optics.acquisition import Acquisition, MissingCalibrationError
+from .acquisition import Acquisition, MissingCalibrationError
 
 __all__ = [
     "Acquisition",

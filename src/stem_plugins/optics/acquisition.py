@@ -147,9 +147,6 @@ class Acquisition:
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
-    def __hash__(self) -> int:
-        return hash((*(v for k, v in self.to_dict().items() if k != "aberrations"),))
-
     def require(self, *names: str) -> Self:
         """Return this acquisition, or raise an error that names every field missing from it.
 
