@@ -1,0 +1,5 @@
+"""Images from one pass over the data: moments, virtual detectors, riCOM and iCOM."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
