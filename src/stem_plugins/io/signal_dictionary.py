@@ -1,0 +1,318 @@
+"""The signal dictionaries of RosettaSciIO and HyperSpy: from and to an `Acquisition`.
+
+HyperSpy keeps the calibration of a scan in its axes (scan step, detector step and centre) and in
+``metadata.Acquisition_instrument.TEM``. What has no place there is kept, with everything else, in
+``metadata.stem_plugins.acquisition``. When both know a value, axes and instrument win, because
+they follow what a user does in HyperSpy (crop, rebin, calibrate).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, MutableMapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from stem_plugins.io.units import is_reciprocal_length, to_angstrom, to_milliradian
+from stem_plugins.optics.acquisition import Acquisition
+
+__all__ = [
+    "acquisition_from_signal",
+    "image_axes",
+    "scan_axes",
+    "scan_metadata",
+    "signal_dictionary",
+    "zspy_store",
+]
+
+
+def acquisition_from_signal(
+    axes: Sequence[Mapping[str, Any]],
+    metadata: Mapping[str, Any],
+    *,
+    beam_energy: float | None = None,
+) -> Acquisition:
+    """Read the calibration of a 4D signal.
+
+    Parameters
+    ----------
+    axes
+        Dictionaries of the four axes in array order (scan_y, scan_x, ky, kx), each with
+        ``scale``, ``offset``, ``units`` and ``size``. Scan axes are read in any unit of length,
+        detector axes in any unit of angle or, with the beam energy, of inverse length.
+    metadata
+        The signal's metadata as nested dictionaries.
+    beam_energy
+        Energy of the electrons [keV], where the metadata do not know it or are wrong.
+
+    Returns
+    -------
+    Acquisition
+        What is known. The centre is where the calibrated detector axes are zero, if that is on
+        the detector and the axes have an offset.
+
+    Warns
+    -----
+    UserWarning
+        The detector is calibrated in inverse length, but the beam energy is not known.
+
+    Examples
+    --------
+    >>> step = {"scale": 0.02, "offset": 0.0, "units": "nm", "size": 64}
+    >>> angle = {"scale": 1.0, "offset": -31.5, "units": "mrad", "size": 64}
+    >>> acquisition_from_signal([step, step, angle, angle], {}).to_dict()
+    {'scan_step': [0.2, 0.2], 'diffraction_step': [1.0, 1.0], 'center': [31.5, 31.5]}
+    """
+    stored = Acquisition.from_dict(_branch(metadata, "stem_plugins", "acquisition"))
+    instrument = _branch(metadata, "Acquisition_instrument")
+    microscope = _branch(instrument, "TEM")
+    energy = beam_energy or _positive(microscope.get("beam_energy"))
+    known: dict[str, Any] = {
+        "beam_energy": energy,
+        "convergence_angle": _positive(microscope.get("convergence_angle")),
+        "dwell_time": _positive(instrument.get("dwell_time")),
+        "scan_step": _scan_step(axes[:2]),
+        "diffraction_step": _diffraction_step(axes[2:], energy or stored.beam_energy),
+        "center": _center(axes[2:], stored.center),
+    }
+    changes = {
+        name: value
+        for name, value in known.items()
+        if value is not None and not _same(value, getattr(stored, name))
+    }
+    return stored.replace(**changes)
+
+
+def _branch(metadata: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    for name in names:
+        metadata = metadata.get(name) or {}
+        if not isinstance(metadata, Mapping):
+            return {}
+    return metadata
+
+
+def _positive(value: Any) -> float | None:
+    """Return a usable number; programs write 0 for unknown."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None
+
+
+def _scale(axis: Mapping[str, Any]) -> float | None:
+    """Return the step of an axis; ``None`` for axes that are not uniform."""
+    return _positive(abs(axis["scale"])) if "scale" in axis else None
+
+
+def _scan_step(axes: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
+    steps = [
+        None if _scale(axis) is None else to_angstrom(_scale(axis) or 0, axis.get("units"))
+        for axis in axes
+    ]
+    return None if None in steps else (steps[0] or 0, steps[1] or 0)
+
+
+def _diffraction_step(
+    axes: Sequence[Mapping[str, Any]], beam_energy: float | None
+) -> tuple[float, float] | None:
+    steps = []
+    for axis in axes:
+        scale = _scale(axis)
+        if scale is None:
+            return None
+        if is_reciprocal_length(axis.get("units")) and beam_energy is None:
+            warnings.warn(
+                f"The detector is calibrated in {axis['units']}, which becomes an angle only with "
+                "the beam energy; without it the detector step stays unknown. Pass beam_energy.",
+                stacklevel=4,
+            )
+            return None
+        step = to_milliradian(scale, axis.get("units"), beam_energy)
+        if step is None:
+            return None
+        steps.append(step)
+    return steps[0], steps[1]
+
+
+def _center(
+    axes: Sequence[Mapping[str, Any]], stored: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Return the pixel (ky, kx) at which the axes are zero, if somebody has calibrated that."""
+    center = []
+    for index, axis in enumerate(axes):
+        offset = axis.get("offset") or 0.0
+        if not _scale(axis):
+            return None
+        pixel = -offset / axis["scale"]
+        units = axis.get("units")
+        if not (is_reciprocal_length(units) or to_milliradian(1, units, 300) is not None):
+            # Not calibrated: the offset only tells how much was cropped.
+            if stored is None:
+                return None
+            pixel = stored[index] + pixel
+        elif offset == 0:
+            if stored is None:
+                return None
+            pixel = stored[index]
+        if not -0.5 <= pixel <= axis["size"] - 0.5:
+            return None
+        center.append(pixel)
+    return center[0], center[1]
+
+
+def _same(value: Any, stored: Any) -> bool:
+    """Whether two values differ by no more than the rounding of an axis."""
+    if stored is None:
+        return False
+    pairs = zip(value, stored, strict=True) if isinstance(value, tuple) else [(value, stored)]
+    return all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) for a, b in pairs)
+
+
+def scan_axes(shape: Sequence[int], acquisition: Acquisition) -> list[dict[str, Any]]:
+    """Return the axes of a 4D signal: scan in nm, detector in mrad around the centre.
+
+    Parameters
+    ----------
+    shape
+        (scan_y, scan_x, ky, kx).
+    acquisition
+        The calibration; axes that it does not know are in ``px``.
+
+    Returns
+    -------
+    list of dict
+        Axes in array order, named y, x, ky, kx. Zero of the detector axes is the centre.
+    """
+    scan = _lengths(acquisition.scan_step)
+    if acquisition.diffraction_step is None:
+        angles = [(1.0, 0.0, "px")] * 2
+    else:
+        center = acquisition.center or (0.0, 0.0)
+        angles = [
+            # 0.0 - x, so that an unknown centre does not become an offset of -0.0.
+            (step, 0.0 - step * pixel, "mrad")
+            for step, pixel in zip(acquisition.diffraction_step, center, strict=True)
+        ]
+    return [
+        _axis(index, name, shape[index], *calibration, navigate=index < 2)
+        for index, (name, calibration) in enumerate(
+            zip(("y", "x", "ky", "kx"), [*scan, *angles], strict=True)
+        )
+    ]
+
+
+def image_axes(shape: Sequence[int], scan_step: tuple[float, float] | None) -> list[dict[str, Any]]:
+    """Return the axes of an image in nm, or in px where the scan step is not known.
+
+    Parameters
+    ----------
+    shape
+        (y, x), possibly with more axes behind, which are left out.
+    scan_step
+        Å per pixel, (y, x).
+    """
+    return [
+        _axis(index, name, shape[index], *calibration, navigate=False)
+        for index, (name, calibration) in enumerate(
+            zip(("y", "x"), _lengths(scan_step), strict=True)
+        )
+    ]
+
+
+def _lengths(step: tuple[float, float] | None) -> list[tuple[float, float, str]]:
+    if step is None:
+        return [(1.0, 0.0, "px")] * 2
+    return [(size / 10, 0.0, "nm") for size in step]
+
+
+def _axis(
+    index: int, name: str, size: int, scale: float, offset: float, units: str, *, navigate: bool
+) -> dict[str, Any]:
+    return {
+        "_type": "UniformDataAxis",
+        "name": name,
+        "size": int(size),
+        "scale": float(scale),
+        "offset": float(offset),
+        "units": units,
+        "navigate": navigate,
+        "index_in_array": index,
+    }
+
+
+def scan_metadata(acquisition: Acquisition, title: str = "") -> dict[str, Any]:
+    """Return HyperSpy metadata of a 4D scan (``signal_type="4d_stem"``).
+
+    Parameters
+    ----------
+    acquisition
+        The calibration.
+    title
+        Title of the signal.
+    """
+    metadata: dict[str, Any] = {
+        "General": {"title": title},
+        "Signal": {"signal_type": "4d_stem"},
+    }
+    microscope = {
+        name: value
+        for name in ("beam_energy", "convergence_angle")
+        if (value := getattr(acquisition, name)) is not None
+    }
+    instrument: dict[str, Any] = {"TEM": microscope} if microscope else {}
+    if acquisition.dwell_time is not None:
+        instrument["dwell_time"] = acquisition.dwell_time
+    if instrument:
+        metadata["Acquisition_instrument"] = instrument
+    if acquisition.to_dict():
+        metadata["stem_plugins"] = {"acquisition": acquisition.to_dict()}
+    return metadata
+
+
+def signal_dictionary(
+    data: Any, axes: list[dict[str, Any]], metadata: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what the writers of RosettaSciIO want for a signal.
+
+    Parameters
+    ----------
+    data
+        NumPy or dask array.
+    axes
+        One dictionary per dimension.
+    metadata
+        HyperSpy metadata.
+    """
+    try:
+        package_version = version("stem-plugins")
+    except PackageNotFoundError:
+        package_version = ""
+    return {
+        "data": data,
+        "axes": axes,
+        "metadata": metadata,
+        "original_metadata": {},
+        "attributes": {"_lazy": hasattr(data, "dask")},
+        "package_info": {"package": "stem_plugins", "package_version": package_version},
+        "learning_results": {},
+        "models": {},
+        "tmp_parameters": {},
+    }
+
+
+def zspy_store(path: Path) -> MutableMapping[str, bytes]:
+    """Return the zarr store of a ``.zspy`` folder.
+
+    RosettaSciIO makes the same one by a class that warns of its own end.
+
+    Parameters
+    ----------
+    path
+        The folder, which need not exist.
+    """
+    from zarr.storage import DirectoryStore
+
+    return DirectoryStore(str(path), dimension_separator="/")
