@@ -1,5 +1,46 @@
 """Images from one pass over the data: moments, virtual detectors, riCOM and iCOM."""
 
-import lazy_loader
+from stem_plugins.imaging.center_of_mass import center_of_mass, remove_descan, to_scan_frame
+from stem_plugins.imaging.detectors import annular_detector, rectangular_detector
+from stem_plugins.imaging.field import (
+    VectorField,
+    divergence,
+    electric_field,
+    field_colors,
+    vector_field,
+)
+from stem_plugins.imaging.icom import icom
+from stem_plugins.imaging.moments import Moments, iter_moments, moments, virtual_image
+from stem_plugins.imaging.ricom import (
+    KernelTransfer,
+    kernel_transfer,
+    ricom,
+    ricom_add,
+    ricom_kernel,
+)
+from stem_plugins.imaging.rotation import RotationEstimate, estimate_rotation
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ = [
+    "KernelTransfer",
+    "Moments",
+    "RotationEstimate",
+    "VectorField",
+    "annular_detector",
+    "center_of_mass",
+    "divergence",
+    "electric_field",
+    "estimate_rotation",
+    "field_colors",
+    "icom",
+    "iter_moments",
+    "kernel_transfer",
+    "moments",
+    "rectangular_detector",
+    "remove_descan",
+    "ricom",
+    "ricom_add",
+    "ricom_kernel",
+    "to_scan_frame",
+    "vector_field",
+    "virtual_image",
+]

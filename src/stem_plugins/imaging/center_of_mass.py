@@ -216,4 +216,3 @@ def as_pair(value: float | tuple[float, float], name: str) -> tuple[float, float
     if not (np.isfinite([y, x]).all() and min(y, x) > 0):
         raise ValueError(f"{name} must be one or two numbers above zero, (y, x), not {value!r}.")
     return y, x
-

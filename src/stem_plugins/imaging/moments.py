@@ -156,6 +156,8 @@ def moments(
     """
     check_4d(data)
     task = _Pass.build(data.shape, mask, detectors, pattern)
+    values: np.ndarray | da.Array
+    summed: np.ndarray | da.Array
     if is_lazy(data):
         values, summed = map_scan_blocks(
             partial(_block_moments, task=task),
@@ -374,8 +376,8 @@ def _assemble(values: Any, summed: Any, center: tuple[float, float] | None) -> M
     if is_lazy(values):
         import dask.array as da
 
-        absolute = values.map_blocks(
-            _absolute_com, chunks=(*values.chunks[:2], (2,)), dtype=np.float64
+        absolute: Any = da.map_blocks(
+            _absolute_com, values, chunks=(*values.chunks[:2], (2,)), dtype=np.float64
         )
         xp: Any = da
     else:

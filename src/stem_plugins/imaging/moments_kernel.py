@@ -88,7 +88,7 @@ def rows_before_overflow(dtype: np.dtype, height: int) -> int:
 # The inner loops run over slices from zero to their size: an index that might be negative would
 # bring in wrap-around checks, which keep the compiler from using vector instructions.
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _add_row(row, columns, cumulative, swap):  # type: ignore[no-untyped-def]
+def _add_row(row, columns, cumulative, swap):
     if swap:
         for x in range(row.size):
             columns[x] += _native(row[x])
@@ -100,13 +100,13 @@ def _add_row(row, columns, cumulative, swap):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _skip_row(columns, cumulative):  # type: ignore[no-untyped-def]
+def _skip_row(columns, cumulative):
     for x in range(columns.size):
         cumulative[x] += columns[x]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _add_masked_row(row, mask, j, columns, cumulative, swap):  # type: ignore[no-untyped-def]
+def _add_masked_row(row, mask, j, columns, cumulative, swap):
     column = 0
     for edge in range(mask.first[j], mask.first[j + 1], 2):
         low, high = mask.edges[edge], mask.edges[edge + 1]
@@ -117,7 +117,7 @@ def _add_masked_row(row, mask, j, columns, cumulative, swap):  # type: ignore[no
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _add_to_pattern(row, pattern_row, swap):  # type: ignore[no-untyped-def]
+def _add_to_pattern(row, pattern_row, swap):
     if swap:
         for x in range(row.size):
             pattern_row[x] += _native(row[x])
@@ -128,7 +128,7 @@ def _add_to_pattern(row, pattern_row, swap):  # type: ignore[no-untyped-def]
 
 # Reordering the sum lets the compiler use vector instructions; sums of counts stay exact.
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"})
-def _dot(weight, picked):  # type: ignore[no-untyped-def]
+def _dot(weight, picked):
     total = 0.0
     for i in range(weight.size):
         total += weight[i] * picked[i]
@@ -136,7 +136,7 @@ def _dot(weight, picked):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def moments_of_frames(  # type: ignore[no-untyped-def]
+def moments_of_frames(
     pixels,
     start: int,
     strides: tuple[int, int, int],

@@ -8,7 +8,7 @@ __all__ = ["scatter_add"]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def scatter_add(image, com, turned_kernel, first):  # type: ignore[no-untyped-def]
+def scatter_add(image, com, turned_kernel, first):
     """Add the contributions of consecutive scan positions to an image, in place.
 
     Position r adds ``k(r - r_p) · com(r)`` to every r_p in reach; r_p outside the scan are left

@@ -1,5 +1,19 @@
 """The lazy data path: blocks of whole scan rows, for NumPy, dask and dask.distributed alike."""
 
-import lazy_loader
+from stem_plugins.lazy.blocks import (
+    chunk_by_scan_rows,
+    is_lazy,
+    map_scan_blocks,
+    map_whole,
+    scan_row_blocks,
+    thread_count,
+)
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ = [
+    "chunk_by_scan_rows",
+    "is_lazy",
+    "map_scan_blocks",
+    "map_whole",
+    "scan_row_blocks",
+    "thread_count",
+]
