@@ -89,7 +89,9 @@ def transmission(
     0.0653
     """
     phase = np.asarray(potential) * interaction_constant(beam_energy)
-    wave = np.exp(1j * phase)
+    wave = np.empty(phase.shape, np.result_type(phase, np.complex64))
+    np.cos(phase, out=wave.real)
+    np.sin(phase, out=wave.imag)
     band = antialias_aperture(phase.shape[-2:], sampling).astype(phase.dtype)
     spectrum = scipy.fft.fft2(wave, workers=workers, overwrite_x=True)
     spectrum *= band

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import scipy.fft
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import constants
 
 from .crystals import Atoms
@@ -69,8 +69,12 @@ def scattering_factor(number: int, frequency: ArrayLike) -> NDArray[np.float64]:
 
 
 def projected_potential(
-    atoms: Atoms, shape: tuple[int, int], sampling: float | tuple[float, float]
-) -> NDArray[np.float64]:
+    atoms: Atoms,
+    shape: tuple[int, int],
+    sampling: float | tuple[float, float],
+    *,
+    dtype: DTypeLike = np.float64,
+) -> NDArray[np.floating]:
     """Project the potential of atoms along the beam, on a periodic grid.
 
     Parameters
@@ -82,6 +86,8 @@ def projected_potential(
         Pixels (y, x).
     sampling
         Pixel size [Å], (y, x) or one number for both.
+    dtype
+        float64, or float32 for half the time.
 
     Returns
     -------
@@ -100,13 +106,14 @@ def projected_potential(
     step_y, step_x = (float(step) for step in np.broadcast_to(np.asarray(sampling, float), 2))
     ky = scipy.fft.fftfreq(shape[0], step_y)
     kx = scipy.fft.rfftfreq(shape[1], step_x)
-    total = np.zeros((len(ky), len(kx)), dtype=complex)
+    wave_type = np.result_type(dtype, np.complex64)
+    total = np.zeros((len(ky), len(kx)), dtype=wave_type)
     for number, displacement in sorted(set(zip(atoms.numbers, atoms.displacements, strict=True))):
         alike = (atoms.numbers == number) & (atoms.displacements == displacement)
         y, x = atoms.positions[alike, 1], atoms.positions[alike, 2]
         # Σ exp(-2πi k·r) over the atoms, as the product of a y and an x factor.
-        waves_y = np.exp(-2j * np.pi * np.outer(ky, y))
-        waves_x = np.exp(-2j * np.pi * np.outer(x, kx))
+        waves_y = np.exp(-2j * np.pi * np.outer(ky, y)).astype(wave_type)
+        waves_x = np.exp(-2j * np.pi * np.outer(x, kx)).astype(wave_type)
         structure_factor = waves_y @ waves_x
         structure_factor *= _form_factor(int(number), float(displacement), shape, step_y, step_x)
         total += structure_factor

@@ -28,6 +28,9 @@ from .specimen import REACH, atoms_within, detector_frame, transmission_windows
 
 __all__ = ["SimulatedScan", "iter_simulate_scan", "simulate_scan"]
 
+#: Scan steps below this [Å] are taken for a mistake in the unit.
+SMALLEST_STEP = 0.01
+
 #: Wraps the iterator over rows to show or stop it, as ``tqdm.tqdm`` does.
 Progress = Callable[..., Iterable[NDArray]]
 
@@ -49,10 +52,10 @@ class SimulatedScan:
 
     data: NDArray
     acquisition: Acquisition
-    potential: NDArray[np.float64]
+    potential: NDArray[np.floating]
 
     @property
-    def phase(self) -> NDArray[np.float64]:
+    def phase(self) -> NDArray[np.floating]:
         """Phase that the projected potential gives to the electrons, σV [rad]."""
         assert self.acquisition.beam_energy is not None
         return interaction_constant(self.acquisition.beam_energy) * self.potential
@@ -210,6 +213,7 @@ def simulate_scan(
         descan=descan,
         oversample=oversample,
         dtype=dtype,
+        workers=workers,
     )
     rows: Iterable[NDArray] = _rows(experiment, workers)
     if progress is not None:
@@ -262,7 +266,7 @@ def iter_simulate_scan(
     >>> [row.shape for row in rows]
     [(3, 32, 32), (3, 32, 32)]
     """
-    return _rows(_prepare(atoms, acquisition, **options), workers)
+    return _rows(_prepare(atoms, acquisition, workers=workers, **options), workers)
 
 
 def _rows(experiment: _Experiment, workers: int | None) -> Iterator[NDArray]:
@@ -297,6 +301,7 @@ def _prepare(
     descan: ArrayLike | None = None,
     oversample: int = 1,
     dtype: DTypeLike = np.uint16,
+    workers: int | None = None,
 ) -> _Experiment:
     """Check everything and compute what all scan positions share."""
     acquisition.require("beam_energy", "convergence_angle", "scan_step", "diffraction_step")
@@ -309,6 +314,12 @@ def _prepare(
         raise ValueError(
             f"{per_position} phonons per position cannot be drawn from "
             f"{phonon_configurations} configurations."
+        )
+    assert acquisition.scan_step is not None
+    if min(acquisition.scan_step) < SMALLEST_STEP:
+        raise ValueError(
+            f"scan_step is in Å: {min(acquisition.scan_step):g} Å is finer than any scan "
+            f"(the smallest accepted is {SMALLEST_STEP} Å)."
         )
     if oversample < 1:
         raise ValueError(f"oversample must be 1 or more, not {oversample!r}.")
@@ -341,6 +352,7 @@ def _prepare(
         slice_thickness=slice_thickness,
         configurations=phonon_configurations,
         rng=np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(0,))),
+        workers=workers,
     )
     return _Experiment(
         acquisition=acquisition,
@@ -387,7 +399,7 @@ def _potential_on_grid(
     shape: tuple[int, ...],
     step: tuple[float, float],
     scan_origin: tuple[float, float],
-) -> NDArray[np.float64]:
+) -> NDArray[np.floating]:
     """Projected potential at the scan positions [V Å]."""
     margin = np.ceil(REACH / np.array(step)).astype(int)
     padded = np.array(shape) + 2 * margin

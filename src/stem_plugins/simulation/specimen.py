@@ -7,6 +7,8 @@ into it, so that patterns come out as the camera stores them, without resampling
 from __future__ import annotations
 
 import dataclasses
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import scipy.fft
@@ -170,6 +172,7 @@ def transmission_windows(
     slice_thickness: float | None,
     configurations: int,
     rng: np.random.Generator,
+    workers: int | None = None,
 ) -> TransmissionWindows:
     """Compute the transmission functions of all that the probes of a scan can see.
 
@@ -193,6 +196,8 @@ def transmission_windows(
         Number of frozen-phonon configurations; 0 smears the potential instead.
     rng
         Source of the frozen phonons.
+    workers
+        Threads; by default one per CPU.
     """
     pixel = box / np.array(window)
     periodic = _box_repeats(atoms, box, frame)
@@ -207,16 +212,16 @@ def transmission_windows(
     variants = [part.displaced(rng) for _ in range(configurations)] or [part]
     step = (float(pixel[0]), float(pixel[1]))
     thickness = next(slices(part, slice_thickness)).cell[0]
-    stacks = [
-        [
-            transmission(
-                projected_potential(one, shape, step).astype(np.float32), beam_energy, step
-            )
+
+    def transmissions(variant: Atoms) -> NDArray[np.complex64]:
+        potentials = [
+            projected_potential(one, shape, step, dtype=np.float32)
             for one in slices(variant, slice_thickness)
         ]
-        for variant in variants
-    ]
-    arrays = np.array(stacks, dtype=np.complex64)
+        return transmission(np.stack(potentials), beam_energy, step)
+
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        arrays = np.stack(list(pool.map(transmissions, variants)))
     if periodic:
         arrays = np.tile(arrays, (1, 1, 2, 2))
     return TransmissionWindows(arrays, origin, pixel, window, thickness, periodic)
