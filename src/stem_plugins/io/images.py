@@ -6,6 +6,7 @@ Lengths come in Å and are written in nm, as scale bars want them.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -204,11 +205,24 @@ def _write_tiff(
     else:
         pixels = image.astype(np.float32)
     text = json.dumps(description["parameters"])
+    metadata = _metadata(description)
+    if "quantity" in metadata["Signal"]:
+        metadata["Signal"]["quantity"] = _ascii(metadata["Signal"]["quantity"])
     tiff.file_writer(
         str(path),
-        signal_dictionary(pixels, axes, _metadata(description)),
+        signal_dictionary(pixels, axes, metadata),
         export_scale=step is not None,
         extratags=[(PARAMETERS_TAG, "s", 0, text, False)],
+    )
+
+
+def _ascii(text: str) -> str:
+    """Return text as TIFF tags can hold it: Å becomes A, ² becomes 2."""
+    plain = unicodedata.normalize("NFKD", text.replace("·", " "))
+    return (
+        "".join(letter for letter in plain if not unicodedata.combining(letter))
+        .encode("ascii", "replace")
+        .decode("ascii")
     )
 
 
@@ -246,6 +260,8 @@ def _write_png(
                 step[1] / 10,
                 "nm",
                 location="lower right",
+                # Not 500 pm for a picture of atoms: the field thinks in nm.
+                fixed_units="nm" if step[1] / 10 * nx < 2000 else None,
                 color="white",
                 box_color="black",
                 box_alpha=0.5,
