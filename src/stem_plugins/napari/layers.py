@@ -1,0 +1,414 @@
+"""Translate between scans with their `Acquisition` and napari layers; the only place for it.
+
+napari knows scales, units and axis labels; lengths are in nm there, because scale bars want it, and
+in Å everywhere else. The `Acquisition` itself travels in ``layer.metadata["acquisition"]`` and wins
+over scale and units where both are there.
+
+Layers come as napari's layer-data tuples ``(data, options, "image")``, so that nothing here needs a
+viewer: ``napari.layers.Layer.create(*layer_data)`` makes a layer of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stem_plugins.io.scan import Scan
+from stem_plugins.io.units import to_angstrom, to_milliradian
+from stem_plugins.optics.acquisition import Acquisition
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+__all__ = [
+    "LayerData",
+    "acquisition_of",
+    "covering_axes",
+    "image_layer",
+    "image_limits",
+    "is_scan_layer",
+    "pattern_layer",
+    "scan_from_layer",
+    "scan_layer",
+    "set_acquisition",
+    "world_axes",
+]
+
+#: What napari's readers and sample data return for one layer.
+LayerData = tuple[Any, dict[str, Any], str]
+
+AXIS_LABELS = ("scan y", "scan x", "ky", "kx")
+
+ANGSTROM_PER_NM = 10.0
+
+
+def world_axes(acquisition: Acquisition, detector_shape: tuple[int, int]) -> dict[str, tuple]:
+    """Scale, translation and units of a 4D layer.
+
+    Parameters
+    ----------
+    acquisition
+        Uses `scan_step`, `diffraction_step` and `center`.
+    detector_shape
+        (ky, kx) [px]; its middle stands in for an unknown centre.
+
+    Returns
+    -------
+    dict
+        ``scale``, ``translate``, ``units`` and ``axis_labels`` for (scan_y, scan_x, ky, kx): nm and
+        mrad where calibrated, pixels where not. Scan position (0, 0) is the origin of the scan.
+        Calibrated angles count from the undiffracted beam; uncalibrated detector pixels from the
+        corner, so that the cursor shows their index.
+
+    Examples
+    --------
+    >>> axes = world_axes(Acquisition(scan_step=2, diffraction_step=0.5), (5, 5))
+    >>> axes["scale"], axes["units"]
+    ((0.2, 0.2, 0.5, 0.5), ('nm', 'nm', 'mrad', 'mrad'))
+    >>> axes["translate"]
+    (0.0, 0.0, -1.0, -1.0)
+    """
+    scan_scale, scan_unit = (1.0, 1.0), "pixel"
+    if acquisition.scan_step is not None:
+        scan_scale = tuple(step / ANGSTROM_PER_NM for step in acquisition.scan_step)
+        scan_unit = "nm"
+    angle_scale, angle_unit, origin = (1.0, 1.0), "pixel", (0.0, 0.0)
+    if acquisition.diffraction_step is not None:
+        angle_scale, angle_unit = acquisition.diffraction_step, "mrad"
+        center = acquisition.center or tuple((n - 1) / 2 for n in detector_shape)
+        origin = tuple(-c * step for c, step in zip(center, angle_scale, strict=True))
+    return {
+        "scale": (*scan_scale, *angle_scale),
+        "translate": (0.0, 0.0, *origin),
+        "units": (scan_unit, scan_unit, angle_unit, angle_unit),
+        "axis_labels": AXIS_LABELS,
+    }
+
+
+def covering_axes(acquisition: Acquisition, detector_shape: tuple[int, int]) -> dict[str, tuple]:
+    """Scale, translation and units of an image over the scan, (scan_y, scan_x, 1, 1).
+
+    Parameters
+    ----------
+    acquisition, detector_shape
+        As for `world_axes`. The one detector pixel of the image covers the whole detector, so that
+        the image is there whatever detector pixel the viewer's sliders stand on.
+
+    Examples
+    --------
+    >>> axes = covering_axes(Acquisition(diffraction_step=0.5), (5, 7))
+    >>> axes["scale"], axes["translate"]
+    ((1.0, 1.0, 2.5, 3.5), (0.0, 0.0, 0.0, 0.0))
+    """
+    axes = world_axes(acquisition, detector_shape)
+    steps, origins = axes["scale"][2:], axes["translate"][2:]
+    sides = [step * n for step, n in zip(steps, detector_shape, strict=True)]
+    middles = [
+        origin + step * (n - 1) / 2
+        for origin, step, n in zip(origins, steps, detector_shape, strict=True)
+    ]
+    axes["scale"] = (*axes["scale"][:2], *sides)
+    axes["translate"] = (0.0, 0.0, *middles)
+    return axes
+
+
+def scan_layer(scan: Scan, name: str) -> LayerData:
+    """Layer of a 4D-STEM scan: nothing is computed but one pattern, for the contrast.
+
+    Parameters
+    ----------
+    scan
+        ``scan.data[scan_y, scan_x, ky, kx]``, NumPy or dask, which stays lazy.
+    name
+        Name of the layer.
+
+    Returns
+    -------
+    tuple
+        Layer data for napari. ``metadata["acquisition"]`` is the `Acquisition`,
+        ``metadata["file"]`` what else the file says.
+
+    Raises
+    ------
+    ValueError
+        The data have not four dimensions.
+
+    Examples
+    --------
+    >>> layer_data = scan_layer(Scan(np.ones((2, 3, 4, 4)), Acquisition(scan_step=1)), "scan")
+    >>> layer_data[1]["contrast_limits"], layer_data[1]["scale"]
+    ((0.0, 1.0), (0.1, 0.1, 1.0, 1.0))
+    """
+    data = scan.data
+    if data.ndim != 4:
+        raise ValueError(
+            f"A scan has four dimensions (scan_y, scan_x, ky, kx); this has shape {data.shape}."
+        )
+    options = {
+        "name": name,
+        "contrast_limits": _pattern_limits(data),
+        "metadata": {"acquisition": scan.acquisition, "file": dict(scan.metadata)},
+        **world_axes(scan.acquisition, data.shape[2:]),
+    }
+    return data, options, "image"
+
+
+def _pattern_limits(data: Any) -> tuple[float, float]:
+    """Contrast limits from the pattern in the middle of the scan.
+
+    The brightest pixels are left out: one hot pixel would leave the rest black.
+    """
+    pattern = np.asarray(data[data.shape[0] // 2, data.shape[1] // 2], dtype=float)
+    pattern = pattern[np.isfinite(pattern)]
+    if pattern.size == 0:
+        return 0.0, 1.0
+    low, high = min(0.0, float(pattern.min())), float(np.percentile(pattern, 99.9))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def image_layer(
+    image: np.ndarray,
+    acquisition: Acquisition,
+    name: str,
+    unit: str = "",
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    colormap: str = "gray",
+    contrast_limits: tuple[float, float] | None = None,
+) -> LayerData:
+    """Layer of an image over the scan, calibrated in nm.
+
+    Parameters
+    ----------
+    image
+        (scan_y, scan_x), or (scan_y, scan_x, 3) uint8 for colours.
+    acquisition
+        Of the scan; `scan_step` gives the scale, unknown: pixels.
+    name
+        Name of the layer.
+    unit
+        Unit of the values, such as ``"rad"``; kept in ``metadata["unit"]``.
+    parameters
+        What made the image; kept in ``metadata["parameters"]`` and written to files.
+    colormap
+        Of napari.
+    contrast_limits
+        Values shown darkest and brightest; ``None``: the 0.5 and 99.5 percentiles.
+
+    Returns
+    -------
+    tuple
+        Layer data for napari, two-dimensional. In a viewer that also holds a 4D layer it belongs on
+        the scan axes: see `stem_plugins.napari.planes.on_scan_plane`.
+
+    Raises
+    ------
+    ValueError
+        The image has another shape, or is complex.
+
+    Examples
+    --------
+    >>> layer_data = image_layer(np.eye(3), Acquisition(scan_step=2), "riCOM", "rad")
+    >>> layer_data[1]["scale"], layer_data[1]["units"], layer_data[1]["metadata"]["unit"]
+    ((0.2, 0.2), ('nm', 'nm'), 'rad')
+    """
+    image = np.asarray(image)
+    is_color = image.ndim == 3 and image.shape[2] == 3
+    if not (image.ndim == 2 or is_color):
+        raise ValueError(f"An image over the scan has the shape (ny, nx), not {image.shape}.")
+    if image.dtype.kind == "c":
+        raise ValueError("napari shows no complex images; take numpy.abs and numpy.angle.")
+    axes = world_axes(acquisition, (1, 1))
+    options: dict[str, Any] = {
+        "name": name,
+        "metadata": {
+            "acquisition": acquisition,
+            "unit": unit,
+            "parameters": dict(parameters or {}),
+        },
+        "scale": axes["scale"][:2],
+        "units": axes["units"][:2],
+        "axis_labels": AXIS_LABELS[:2],
+        "rgb": is_color,
+    }
+    if not is_color:
+        options["colormap"] = colormap
+        options["contrast_limits"] = contrast_limits or image_limits(image)
+    return image, options, "image"
+
+
+def image_limits(image: np.ndarray) -> tuple[float, float]:
+    """Contrast limits of an image: the 0.5 and 99.5 percentiles of what is finite.
+
+    Parameters
+    ----------
+    image
+        Real numbers of any shape.
+
+    Examples
+    --------
+    >>> image_limits(np.zeros((2, 2)))
+    (0.0, 1.0)
+    """
+    finite = image[np.isfinite(image)]
+    if finite.size == 0:
+        return 0.0, 1.0
+    low, high = (float(value) for value in np.percentile(finite, (0.5, 99.5)))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def pattern_layer(
+    pattern: np.ndarray,
+    acquisition: Acquisition,
+    name: str,
+    *,
+    contrast_limits: tuple[float, float] | None = None,
+) -> LayerData:
+    """Layer of one pattern, or of the mean pattern, calibrated in mrad.
+
+    Parameters
+    ----------
+    pattern
+        (ky, kx).
+    acquisition
+        Of the scan; `diffraction_step` and `center` give scale and origin, unknown: pixels.
+    name
+        Name of the layer.
+    contrast_limits
+        Values shown darkest and brightest; ``None``: the 0.5 and 99.5 percentiles.
+
+    Returns
+    -------
+    tuple
+        Layer data for napari.
+
+    Examples
+    --------
+    >>> options = pattern_layer(np.eye(3), Acquisition(diffraction_step=2), "PACBED")[1]
+    >>> options["units"], options["translate"]
+    (('mrad', 'mrad'), (-2.0, -2.0))
+    """
+    pattern = np.asarray(pattern)
+    axes = world_axes(acquisition, pattern.shape)
+    options = {key: value[2:] for key, value in axes.items()}
+    options |= {
+        "name": name,
+        "contrast_limits": contrast_limits or image_limits(pattern),
+        "metadata": {"acquisition": acquisition},
+    }
+    return pattern, options, "image"
+
+
+def is_scan_layer(layer: Any) -> bool:
+    """Whether a layer holds a 4D-STEM scan that `scan_from_layer` accepts.
+
+    Parameters
+    ----------
+    layer
+        Any napari layer.
+    """
+    data = getattr(layer, "data", None)
+    return (
+        getattr(layer, "_type_string", "") == "image"
+        and not layer.rgb
+        and not layer.multiscale
+        and layer.ndim == 4
+        and data.dtype.kind in "buif"
+        # A result that stands on the scan axes of a 4D viewer has one detector pixel.
+        and tuple(data.shape[2:]) != (1, 1)
+    )
+
+
+def scan_from_layer(layer: Image) -> Scan:
+    """Scan with its calibration, from a 4D image layer.
+
+    Parameters
+    ----------
+    layer
+        Image layer with the axes (scan_y, scan_x, ky, kx), from our reader or any other.
+
+    Returns
+    -------
+    Scan
+        The layer's own data, not copied, and `acquisition_of` the layer.
+
+    Raises
+    ------
+    ValueError
+        The layer holds no 4D-STEM scan.
+    """
+    if not is_scan_layer(layer):
+        shape = getattr(getattr(layer, "data", None), "shape", "no array")
+        raise ValueError(
+            f"Layer {layer.name!r} is no 4D-STEM scan: an image layer with the axes (scan_y, "
+            f"scan_x, ky, kx) is needed; this is a {type(layer).__name__} of shape {shape}."
+        )
+    return Scan(layer.data, acquisition_of(layer), dict(layer.metadata.get("file", {})))
+
+
+def acquisition_of(layer: Image) -> Acquisition:
+    """Calibration of a layer: from its metadata, or from its scale and units.
+
+    Parameters
+    ----------
+    layer
+        Image layer of a scan (4D) or over a scan (2D).
+
+    Returns
+    -------
+    Acquisition
+        With the fields that the layer knows.
+    """
+    acquisition = layer.metadata.get("acquisition")
+    if isinstance(acquisition, Acquisition):
+        return acquisition
+    symbols = [f"{unit:~}" for unit in layer.units]
+    scales = [float(scale) for scale in layer.scale]
+    known: dict[str, Any] = {}
+    step = [to_angstrom(*pair) for pair in zip(scales[:2], symbols[:2], strict=True)]
+    if None not in step:
+        known["scan_step"] = step
+    if layer.ndim == 4:
+        angle = [_angle(*pair) for pair in zip(scales[2:], symbols[2:], strict=True)]
+        if None not in angle:
+            known["diffraction_step"] = angle
+    return Acquisition(**known)
+
+
+def _angle(scale: float, unit: str) -> float | None:
+    """Angle [mrad] of a scale, where its unit is an angle; inverse lengths need a beam energy."""
+    try:
+        return to_milliradian(scale, unit)
+    except ValueError:
+        return None
+
+
+def set_acquisition(layer: Image, acquisition: Acquisition) -> None:
+    """Give a layer a new calibration: metadata, scale and units change at once.
+
+    Parameters
+    ----------
+    layer
+        Layer from `scan_layer`, `image_layer` or `pattern_layer`, or any image layer with the axes
+        of one.
+    acquisition
+        The new calibration.
+    """
+    layer.metadata["acquisition"] = acquisition
+    covered = layer.metadata.get("detector_shape")
+    if covered is not None:
+        axes = covering_axes(acquisition, covered)
+        layer.units, layer.scale, layer.translate = axes["units"], axes["scale"], axes["translate"]
+        return
+    labels = tuple(layer.axis_labels)
+    is_pattern = layer.ndim == 2 and labels == AXIS_LABELS[2:]
+    detector_shape = tuple(layer.data.shape[-2:]) if is_pattern or layer.ndim == 4 else (1, 1)
+    axes = world_axes(acquisition, detector_shape)
+    if layer.ndim == 2:
+        part = slice(2, 4) if is_pattern else slice(0, 2)
+        axes = {key: value[part] for key, value in axes.items()}
+    layer.units = axes["units"]
+    layer.scale = axes["scale"]
+    layer.translate = axes["translate"]
