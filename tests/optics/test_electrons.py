@@ -5,8 +5,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import constants
 
-from stem_plugins.optics import interaction_constant, lorentz_factor, wavelength
+from stem_plugins.optics import electrons, interaction_constant, lorentz_factor, wavelength
 
 # E. J. Kirkland, Advanced Computing in Electron Microscopy: wavelength [Å] by energy [keV].
 TABLE = {60: 0.04866, 80: 0.04176, 100: 0.03701, 200: 0.02508, 300: 0.01969}
@@ -24,6 +25,14 @@ def test_wavelength_and_interaction_constant_equal_abtem(abtem, energy):
     assert interaction_constant(energy) == pytest.approx(
         reference.energy2sigma(energy * 1e3), rel=1e-6
     )
+
+
+def test_constants_are_those_of_codata():
+    assert constants.h == electrons.PLANCK
+    assert constants.c == electrons.LIGHT
+    assert constants.e == electrons.CHARGE
+    assert pytest.approx(constants.m_e, rel=1e-9) == electrons.ELECTRON_MASS
+    assert pytest.approx(510.99895, rel=1e-8) == electrons.REST_ENERGY
 
 
 def test_slow_electrons_are_classical():

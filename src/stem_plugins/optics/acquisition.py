@@ -214,7 +214,8 @@ class Acquisition:
         ----------
         path
             The file, for example with the lines ``beam_energy = 200`` and
-            ``scan_step = [0.2, 0.2]``.
+            ``scan_step = [0.2, 0.2]``; or with these in a table ``[acquisition]`` beside others,
+            such as the record that ``stem-plugins ricom`` keeps of a run.
 
         Raises
         ------
@@ -226,7 +227,10 @@ class Acquisition:
                 values = tomllib.load(file)
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise ValueError(f"{path} is not a TOML file: {error}") from error
-        return cls.from_dict(values)
+        table = values.get("acquisition", values)
+        if not isinstance(table, dict):
+            raise ValueError(f"{path}: acquisition must be a table of field names and values.")
+        return cls.from_dict(table)
 
 
 def _known(values: dict[str, Any]) -> dict[str, Any]:

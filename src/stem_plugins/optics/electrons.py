@@ -2,19 +2,24 @@
 
 Energies are in keV, lengths in Å, potentials in V. Formulas as in E. J. Kirkland, *Advanced
 Computing in Electron Microscopy*, 3rd ed. (Springer, 2020), eqs. 2.5 and 5.6; constants are
-those of CODATA as SciPy carries them.
+those of CODATA 2022.
 """
 
 from __future__ import annotations
 
 import math
 
-from scipy import constants
-
 __all__ = ["interaction_constant", "lorentz_factor", "wavelength"]
 
+# SI units. Written out here because scipy.constants takes 0.2 s to import; the first three are
+# exact by definition.
+PLANCK = 6.62607015e-34
+LIGHT = 299792458.0
+CHARGE = 1.602176634e-19
+ELECTRON_MASS = 9.1093837139e-31
+
 #: Rest energy of the electron [keV].
-REST_ENERGY = constants.physical_constants["electron mass energy equivalent in MeV"][0] * 1e3
+REST_ENERGY = ELECTRON_MASS * LIGHT**2 / CHARGE * 1e-3
 
 
 def lorentz_factor(beam_energy: float) -> float:
@@ -57,7 +62,7 @@ def wavelength(beam_energy: float) -> float:
     0.019687
     """
     energy = _valid(beam_energy)
-    planck_light = constants.h * constants.c / constants.e * 1e7  # keV Å
+    planck_light = PLANCK * LIGHT / CHARGE * 1e7  # keV Å
     return planck_light / math.sqrt(energy * (energy + 2.0 * REST_ENERGY))
 
 
@@ -81,9 +86,9 @@ def interaction_constant(beam_energy: float) -> float:
     >>> round(interaction_constant(300) * 1e4, 3)
     6.526
     """
-    mass = lorentz_factor(beam_energy) * constants.m_e
+    mass = lorentz_factor(beam_energy) * ELECTRON_MASS
     wavelength_metres = wavelength(beam_energy) * 1e-10
-    per_volt_metre = 2 * math.pi * mass * constants.e * wavelength_metres / constants.h**2
+    per_volt_metre = 2 * math.pi * mass * CHARGE * wavelength_metres / PLANCK**2
     return per_volt_metre * 1e-10
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from stem_plugins.optics.acquisition import Acquisition
-
-from .crystals import Atoms, strontium_titanate
-from .scan import Progress, SimulatedScan, simulate_scan
+from stem_plugins.simulation.crystals import Atoms, strontium_titanate
+from stem_plugins.simulation.scan import Progress, SimulatedScan, simulate_scan
 
 __all__ = ["demo_scan", "demo_specimen"]
 

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.electrons import wavelength
 from stem_plugins.optics.probe import probe_radius, probe_spectrum, spatial_frequencies
-
-from .multislice import CUTOFF, TAPER, propagator
-from .specimen import TransmissionWindows
+from stem_plugins.simulation.multislice import CUTOFF, TAPER, propagator
+from stem_plugins.simulation.specimen import TransmissionWindows
 
 __all__ = ["DetectorGeometry", "PatternSimulator", "detector_geometry", "pattern_simulator"]
 

@@ -16,14 +16,14 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from scipy import constants
 
-from .crystals import Atoms
+from stem_plugins.optics.electrons import CHARGE, ELECTRON_MASS, PLANCK
+from stem_plugins.simulation.crystals import Atoms
 
 __all__ = ["projected_potential", "scattering_factor", "sliced_potential", "slices"]
 
 #: h² / (2π m₀ e) [V Å²]: turns a scattering factor [Å] into the transform of a potential.
-POTENTIAL_FACTOR = constants.h**2 / (2 * math.pi * constants.m_e * constants.e) * 1e20
+POTENTIAL_FACTOR = PLANCK**2 / (2 * math.pi * ELECTRON_MASS * CHARGE) * 1e20
 
 
 @functools.cache

@@ -20,11 +20,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.electrons import interaction_constant
-
-from .crystals import Atoms
-from .patterns import PatternSimulator, detector_geometry, pattern_simulator
-from .potentials import projected_potential
-from .specimen import REACH, atoms_within, detector_frame, transmission_windows
+from stem_plugins.simulation.crystals import Atoms
+from stem_plugins.simulation.patterns import PatternSimulator, detector_geometry, pattern_simulator
+from stem_plugins.simulation.specimen import (
+    detector_frame,
+    potential_on_grid,
+    transmission_windows,
+)
 
 __all__ = ["SimulatedScan", "iter_simulate_scan", "simulate_scan"]
 
@@ -225,7 +227,7 @@ def simulate_scan(
         data[index] = row
     step = experiment.acquisition.scan_step
     assert step is not None
-    potential = _potential_on_grid(atoms, data.shape[:2], step, scan_origin)
+    potential = potential_on_grid(atoms, data.shape[:2], step, scan_origin)
     return SimulatedScan(data, experiment.acquisition, potential)
 
 
@@ -392,21 +394,6 @@ def _descan_shifts(descan: ArrayLike | None, index: NDArray[np.int64]) -> NDArra
     if matrix.shape != (2, 2) or not np.isfinite(matrix).all():
         raise ValueError(f"descan must be a finite 2×2 matrix [px per position], not {descan!r}.")
     return (index - 0.5 * index[-1, -1]) @ matrix.T
-
-
-def _potential_on_grid(
-    atoms: Atoms,
-    shape: tuple[int, ...],
-    step: tuple[float, float],
-    scan_origin: tuple[float, float],
-) -> NDArray[np.floating]:
-    """Projected potential at the scan positions [V Å]."""
-    margin = np.ceil(REACH / np.array(step)).astype(int)
-    padded = np.array(shape) + 2 * margin
-    lower = np.array(scan_origin) - margin * np.array(step)
-    part = atoms_within(atoms, lower, lower + padded * np.array(step), np.eye(2))
-    potential = projected_potential(part, (int(padded[0]), int(padded[1])), step)
-    return potential[margin[0] : -margin[0], margin[1] : -margin[1]]
 
 
 def _check_shape(name: str, shape: tuple[int, int]) -> None:

@@ -14,11 +14,17 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from .crystals import Atoms
-from .multislice import transmission
-from .potentials import projected_potential, slices
+from stem_plugins.simulation.crystals import Atoms
+from stem_plugins.simulation.multislice import transmission
+from stem_plugins.simulation.potentials import projected_potential, slices
 
-__all__ = ["TransmissionWindows", "atoms_within", "detector_frame", "transmission_windows"]
+__all__ = [
+    "TransmissionWindows",
+    "atoms_within",
+    "detector_frame",
+    "potential_on_grid",
+    "transmission_windows",
+]
 
 #: Reach of an atom's potential [Å]: atoms this far outside a region still count in it.
 REACH = 5.0
@@ -225,6 +231,38 @@ def transmission_windows(
     if periodic:
         arrays = np.tile(arrays, (1, 1, 2, 2))
     return TransmissionWindows(arrays, origin, pixel, window, thickness, periodic)
+
+
+def potential_on_grid(
+    atoms: Atoms,
+    shape: tuple[int, int],
+    step: tuple[float, float],
+    origin: tuple[float, float],
+) -> NDArray[np.floating]:
+    """Project the potential of a specimen onto a field of it, without wrapping at the edges.
+
+    Parameters
+    ----------
+    atoms
+        The specimen, in the scan frame.
+    shape
+        Points (y, x).
+    step
+        Distance of the points [Å], (y, x).
+    origin
+        Place of point (0, 0) [Å], (y, x).
+
+    Returns
+    -------
+    ndarray, shape (ny, nx)
+        Projected potential [V Å], band-limited to the points' frequencies.
+    """
+    margin = np.ceil(REACH / np.array(step)).astype(int)
+    padded = np.array(shape) + 2 * margin
+    lower = np.array(origin) - margin * np.array(step)
+    part = atoms_within(atoms, lower, lower + padded * np.array(step), np.eye(2))
+    potential = projected_potential(part, (int(padded[0]), int(padded[1])), step)
+    return potential[margin[0] : -margin[0], margin[1] : -margin[1]]
 
 
 def _box_repeats(atoms: Atoms, box: NDArray[np.float64], frame: NDArray[np.float64]) -> bool:
