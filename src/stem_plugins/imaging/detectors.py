@@ -15,7 +15,12 @@ __all__ = ["annular_detector", "rectangular_detector"]
 
 
 def annular_detector(
-    shape: tuple[int, int], inner: float, outer: float, *, center: tuple[float, float]
+    shape: tuple[int, int],
+    inner: float,
+    outer: float,
+    *,
+    center: tuple[float, float],
+    pixel_size: float | tuple[float, float] = 1.0,
 ) -> np.ndarray:
     """Mask of an annulus (or of a disc, for ``inner=0``).
 
@@ -24,11 +29,14 @@ def annular_detector(
     shape
         Detector shape (ky, kx) [px].
     inner
-        Inner radius [px]; pixels whose centre lies at this radius are in.
+        Inner radius; pixels whose centre lies at this radius are in.
     outer
-        Outer radius [px]; pixels whose centre lies at this radius are out.
+        Outer radius; pixels whose centre lies at this radius are out.
     center
         Centre (ky, kx) [px].
+    pixel_size
+        Size of a pixel in the unit of the radii, one number or (ky, kx): 1 for radii in px,
+        `Acquisition.diffraction_step` for radii in mrad.
 
     Returns
     -------
@@ -49,12 +57,15 @@ def annular_detector(
     """
     if not 0 <= inner < outer:
         raise ValueError(
-            f"An annular detector needs 0 <= inner < outer radius, not {inner} and {outer} px."
+            f"An annular detector needs 0 <= inner < outer radius, not {inner} and {outer}."
         )
+    size_y, size_x = np.broadcast_to(pixel_size, 2)
     y, x = np.ogrid[: shape[0], : shape[1]]
-    radius_squared = (y - center[0]) ** 2 + (x - center[1]) ** 2
+    radius_squared = ((y - center[0]) * size_y) ** 2 + ((x - center[1]) * size_x) ** 2
     mask = (radius_squared >= inner**2) & (radius_squared < outer**2)
-    return _not_empty(mask, f"from {inner} to {outer} px around {tuple(center)}")
+    unit = "px" if size_y == size_x == 1 else f"(with pixels of {size_y:g} × {size_x:g})"
+    place = f"({center[0]:.6g}, {center[1]:.6g}) px"
+    return _not_empty(mask, f"from {inner:g} to {outer:g} {unit} around {place}")
 
 
 def rectangular_detector(
@@ -89,14 +100,14 @@ def rectangular_detector(
     low, high = np.sort([top_left, bottom_right], axis=0)
     y, x = np.ogrid[: shape[0], : shape[1]]
     mask = (y >= low[0]) & (y <= high[0]) & (x >= low[1]) & (x <= high[1])
-    return _not_empty(mask, f"from {tuple(low)} to {tuple(high)} px")
+    return _not_empty(mask, f"from {low} to {high} px")
 
 
 def _not_empty(mask: np.ndarray, where: str) -> np.ndarray:
     if not mask.any():
         raise ValueError(
             f"No pixel of the {mask.shape[0]} × {mask.shape[1]} detector lies {where}; "
-            "check the radii, the centre and their units (px here)."
+            "check the radii, the centre and their units."
         )
     return mask
 
