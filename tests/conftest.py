@@ -10,7 +10,9 @@ import pytest
 def data_dir() -> Path:
     """Folder of real data: STEM_PLUGINS_DATA, or ``shared/data`` beside or above the checkout."""
     here = Path(__file__).resolve()
-    candidates = [Path(os.environ["STEM_PLUGINS_DATA"])] if "STEM_PLUGINS_DATA" in os.environ else []
+    candidates = (
+        [Path(os.environ["STEM_PLUGINS_DATA"])] if "STEM_PLUGINS_DATA" in os.environ else []
+    )
     candidates += [parent / "shared" / "data" for parent in here.parents]
     for folder in candidates:
         if (folder / "MANIFEST.md").is_file():

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 from scipy.special import ndtr
 
 from stem_plugins.imaging.center_of_mass import check_finite, check_vectors, remove_descan
@@ -123,8 +122,9 @@ def estimate_rotation(
             f"The rotation cannot be seen in a scan of {com.shape[0]} × {com.shape[1]}; "
             f"{_SMALLEST_SIDE} positions in each direction are the least."
         )
+    largest = np.abs(com).max()
     com = np.asarray(remove_descan(com))
-    if not np.abs(com).max() > 0:
+    if np.abs(com).max() <= 1e-9 * largest:
         raise ValueError("The centre of mass is the same everywhere; there is nothing to turn.")
     spectrum = _Spectrum.of(com)
     if reference is not None:
@@ -181,7 +181,9 @@ def _taper(length: int) -> np.ndarray:
 
     A wider one would throw away more of the field than the edges cost.
     """
-    return scipy.signal.windows.tukey(length + 2, 0.25)[1:-1]
+    from scipy.signal.windows import tukey  # half a second that other methods need not pay
+
+    return tukey(length + 2, 0.25)[1:-1]
 
 
 def _best_angle(

@@ -152,13 +152,8 @@ def map_scan_blocks(
             shape = (height, width, channels)
             values[-1].append(da.from_delayed(per_position, shape, dtype=np.float64))
             reduced.append(da.from_delayed(per_block, reduced_shape, dtype=np.float64))
-    return da.block([[value] for value in map(_row, values)]), da.stack(reduced).sum(axis=0)
-
-
-def _row(arrays: list[da.Array]) -> da.Array:
-    import dask.array as da
-
-    return arrays[0] if len(arrays) == 1 else da.concatenate(arrays, axis=1)
+    whole = da.concatenate([da.concatenate(row, axis=1) for row in values], axis=0)
+    return whole, da.stack(reduced).sum(axis=0)
 
 
 def map_whole(

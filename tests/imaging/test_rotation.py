@@ -1,0 +1,95 @@
+"""The rotation estimate on specimens of known field, rotation and mirroring."""
+
+import dask.array as da
+import numpy as np
+import pytest
+from vector_fields import atom_field, detector_frame
+
+from stem_plugins.imaging import estimate_rotation
+
+
+def lattice(rng, shape, spacing=12.0):
+    """Two kinds of columns on a square lattice of random orientation, in px."""
+    angle = rng.uniform(0, np.pi)
+    axes = spacing * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    cells = np.indices((40, 40)).reshape(2, -1).T - 20
+    heavy, light = cells @ axes, (cells + 0.5) @ axes
+    places = np.concatenate([heavy, light]) + np.array(shape) / 2
+    return np.column_stack([places, np.repeat([1.5, 0.8], len(cells))])
+
+
+@pytest.mark.parametrize("specimen", ["lattice", "scattered"])
+@pytest.mark.parametrize("trial", range(6))
+def test_rotation_and_flip_are_found_within_a_degree(specimen, trial):
+    rng = np.random.default_rng(trial)
+    shape = (96, 112)
+    atoms = lattice(rng, shape)
+    if specimen == "scattered":
+        atoms = np.column_stack([rng.uniform(0, 96, (40, 2)), rng.uniform(0.5, 2, 40)])
+    field, _ = atom_field(shape, atoms)
+    rotation, flip_y = rng.uniform(-180, 180), bool(trial % 2)
+    noise = rng.normal(scale=field.std() / 2, size=field.shape)
+    y, x = np.indices(shape)
+    descan = 0.01 * field.std() * np.stack([x - 2 * y, y], axis=-1)
+    com = detector_frame(field, rotation, flip_y) + noise + descan
+    estimate = estimate_rotation(com)
+    assert estimate.flip_y == flip_y
+    assert abs((estimate.angle - rotation + 180) % 360 - 180) < 1
+    assert estimate.confidence > 0.5
+    assert estimate_rotation(da.from_array(com)) == estimate
+
+
+def test_pure_noise_is_not_believed():
+    rng = np.random.default_rng(5)
+    believed = [estimate_rotation(rng.normal(size=(64, 64, 2))).confidence for _ in range(10)]
+    assert max(believed) < 0.3
+
+
+def test_confidence_falls_with_the_signal():
+    rng = np.random.default_rng(2)
+    field, _ = atom_field((64, 64), lattice(rng, (64, 64)))
+    field /= field.std()
+    noise = rng.normal(size=field.shape)
+    confidence = [estimate_rotation(field + level * noise).confidence for level in (0.1, 3, 9)]
+    assert confidence[0] > 0.9 > confidence[1] > confidence[2]
+
+
+def test_errors_are_honest():
+    """The standard error covers the true deviation about as often as it should."""
+    deviations = []
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        field, _ = atom_field((64, 64), lattice(rng, (64, 64)))
+        estimate = estimate_rotation(field / field.std() + rng.normal(size=field.shape))
+        deviations.append(((estimate.angle + 180) % 360 - 180) / estimate.angle_error)
+    assert 0.5 < np.std(deviations) < 2
+
+
+def test_a_reference_settles_what_skewness_gets_wrong():
+    # A blurred honeycomb: its holes look more like atoms than its atoms do.
+    spacing = 9.0
+    cells = np.indices((40, 40)).reshape(2, -1).T - 20
+    basis = np.array([[spacing, 0], [spacing / 2, spacing * np.sqrt(0.75)]])
+    places = np.concatenate([(cells + (i / 3, i / 3)) @ basis for i in (1, 2)]) + 40
+    field, potential = atom_field((80, 80), np.column_stack([places, np.ones(len(places))]), 2.6)
+    wrong = estimate_rotation(field)
+    assert abs(abs(wrong.angle) - 180) < 1
+    right = estimate_rotation(field, reference=potential)
+    assert abs(right.angle) < 1
+    assert not right.flip_y
+    with pytest.raises(ValueError, match="reference"):
+        estimate_rotation(field, reference=potential[1:])
+
+
+@pytest.mark.parametrize(
+    ("com", "words"),
+    [
+        (np.ones((64, 64, 2)), "nothing to turn"),
+        (np.random.default_rng(0).normal(size=(5, 64, 2)), "least"),
+        (np.full((16, 16, 2), np.nan), "NaN"),
+        (np.zeros((16, 16)), "vector map"),
+    ],
+)
+def test_maps_without_an_answer_are_refused(com, words):
+    with pytest.raises(ValueError, match=words):
+        estimate_rotation(com)
