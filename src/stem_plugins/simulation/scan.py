@@ -234,7 +234,10 @@ def simulate_scan(
 def iter_simulate_scan(
     atoms: Atoms, acquisition: Acquisition, *, workers: int | None = None, **options: Any
 ) -> Iterator[NDArray]:
-    """Simulate a 4D-STEM scan row by row, in memory that does not grow with the number of rows.
+    """Simulate a 4D-STEM scan row by row, without keeping the patterns.
+
+    Beside a few rows, memory holds the transmission functions of the area that the scan covers:
+    8 bytes per pixel, slice and frozen-phonon configuration.
 
     Parameters
     ----------
