@@ -9,12 +9,37 @@ import pytest
 
 import stem_plugins
 
-PUBLIC = """
-Acquisition MissingCalibrationError Moments RotationEstimate Scan VectorField annular_detector
-center_of_mass divergence electric_field estimate_rotation field_colors icom iter_moments
-kernel_transfer moments read_merlin read_scan rectangular_detector remove_descan ricom ricom_add
-ricom_kernel save_image to_scan_frame vector_field virtual_image write_merlin write_scan
-""".split()
+PUBLIC = [
+    "Acquisition",
+    "MissingCalibrationError",
+    "Moments",
+    "RotationEstimate",
+    "Scan",
+    "VectorField",
+    "annular_detector",
+    "center_of_mass",
+    "divergence",
+    "electric_field",
+    "estimate_rotation",
+    "field_colors",
+    "icom",
+    "iter_moments",
+    "kernel_transfer",
+    "moments",
+    "read_merlin",
+    "read_scan",
+    "rectangular_detector",
+    "remove_descan",
+    "ricom",
+    "ricom_add",
+    "ricom_kernel",
+    "save_image",
+    "to_scan_frame",
+    "vector_field",
+    "virtual_image",
+    "write_merlin",
+    "write_scan",
+]
 
 HEAVY = ("torch", "hyperspy", "pyxem", "napari", "qtpy", "numba", "dask", "scipy", "matplotlib")
 

@@ -6,6 +6,7 @@ import pytest
 import scipy.ndimage
 from hypothesis import given
 from hypothesis import strategies as st
+from vector_fields import detector_frame
 
 from stem_plugins.imaging import (
     annular_detector,
@@ -13,7 +14,6 @@ from stem_plugins.imaging import (
     remove_descan,
     to_scan_frame,
 )
-from vector_fields import detector_frame
 
 
 def test_equals_scipy(scan):

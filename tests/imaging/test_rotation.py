@@ -70,7 +70,7 @@ def test_a_reference_settles_what_skewness_gets_wrong():
     spacing = 9.0
     cells = np.indices((40, 40)).reshape(2, -1).T - 20
     basis = np.array([[spacing, 0], [spacing / 2, spacing * np.sqrt(0.75)]])
-    places = np.concatenate([(cells + (i / 3, i / 3)) @ basis for i in (1, 2)]) + 40
+    places = np.concatenate([(cells + i / 3) @ basis for i in (1, 2)]) + 40
     field, potential = atom_field((80, 80), np.column_stack([places, np.ones(len(places))]), 2.6)
     wrong = estimate_rotation(field)
     assert abs(abs(wrong.angle) - 180) < 1
