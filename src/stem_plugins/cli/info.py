@@ -1,0 +1,137 @@
+"""``stem-plugins info``: what a file holds, and what is known of its calibration."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stem_plugins.cli.options import add_acquisition_options, add_reading_options, open_scan
+
+if TYPE_CHECKING:
+    from stem_plugins.io.scan import Scan
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the command to the parser of ``stem-plugins``."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "info",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        help="what is in a file, and what is known of its calibration",
+        usage="stem-plugins info FILE [options]",
+        description=(
+            "Show what a 4D-STEM file holds: scan, detector, type and size of the data, what its\n"
+            "headers say, which calibration is known and how to give what is missing. Reads only\n"
+            "headers, so it answers at once for files of any size."
+        ),
+        epilog="Example:\n  stem-plugins info scan.mib",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="any 4D-STEM file")
+    parser.add_argument("--json", action="store_true", help="as JSON, for other programs")
+    add_reading_options(parser)
+    add_acquisition_options(parser)
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print what a file holds, as the parsed options say."""
+    from stem_plugins.cli.messages import say
+
+    scan = open_scan(arguments)
+    if arguments.json:
+        say(json.dumps(_facts(scan, arguments.file), indent=2, ensure_ascii=False, default=str))
+    else:
+        say("\n".join([*_description(scan, arguments.file), "", *_calibration(scan)]))
+
+
+def _facts(scan: Scan, path: Path) -> dict[str, Any]:
+    return {
+        "file": str(path),
+        "format": _format(scan, path),
+        "scan_shape": list(scan.data.shape[:2]),
+        "detector_shape": list(scan.data.shape[2:]),
+        "dtype": scan.data.dtype.str,
+        "bytes": scan.data.nbytes,
+        "acquisition": scan.acquisition.to_dict(),
+        "metadata": dict(scan.metadata),
+    }
+
+
+def _format(scan: Scan, path: Path) -> str:
+    header = scan.metadata.get("mq1")
+    if header is None:
+        return path.suffix.lower().removeprefix(".")
+    raw = ", raw" if header["pixel_type"] == "R64" else ""
+    return f"Merlin, {header['counter_depth']}-bit counters{raw}, chips {header['layout']}"
+
+
+def _description(scan: Scan, path: Path) -> list[str]:
+    """Lines on the data and the headers."""
+    ny, nx, ky, kx = scan.data.shape
+    lines = [
+        str(path),
+        _line("format", _format(scan, path)),
+        _line("scan", f"{ny} × {nx} positions (down, across)"),
+        _line("detector", f"{ky} × {kx} px (down, across)"),
+        _line("numbers", _type(scan.data.dtype)),
+        _line("size", f"{_bytes(scan.data.nbytes)} uncompressed"),
+    ]
+    header = scan.metadata.get("mq1")
+    if header is not None:
+        lines += [_line("frames in the file", str(scan.metadata["frames"]))]
+        lines += [_line("first frame taken", header["timestamp"])]
+        lines += [_line("exposure", f"{header['exposure']:g} s")] if header["exposure"] else []
+        thresholds = ", ".join(f"{value:g}" for value in header["thresholds"] if value)
+        lines += [_line("thresholds", f"{thresholds} keV")] if thresholds else []
+    return lines
+
+
+def _calibration(scan: Scan) -> list[str]:
+    """Lines on each field of the calibration, with the option that sets it."""
+    from stem_plugins.optics.acquisition import FIELDS
+
+    known = scan.acquisition.to_dict()
+    lines = ["calibration"]
+    for name, (meaning, option) in FIELDS.items():
+        if name in known:
+            lines.append(_line(meaning, _value(known[name]), width=44))
+    missing = [item for name, item in FIELDS.items() if name not in known]
+    if missing:
+        lines += ["", "not known (and how to give it)"]
+        lines += [_line(meaning, option, width=44) for meaning, option in missing]
+    return lines
+
+
+def _line(name: str, value: str, *, width: int = 20) -> str:
+    return f"  {name:<{width}}{value}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} = {number:g}" for name, number in value.items())
+    if isinstance(value, list):
+        first, second = value
+        return f"{first:g}" if first == second else f"{first:g} (down), {second:g} (across)"
+    return f"{value:g}"
+
+
+def _type(dtype: Any) -> str:
+    kind = {"u": "unsigned integers", "i": "integers", "f": "floating point", "b": "yes or no"}
+    order = ", big-endian" if dtype.str.startswith(">") else ""
+    return f"{8 * dtype.itemsize}-bit {kind[dtype.kind]}{order}"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            break
+        count /= 1000
+    else:
+        unit = "TB"
+    return f"{count:.3g} {unit}"

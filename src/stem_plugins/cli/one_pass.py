@@ -1,0 +1,229 @@
+"""One pass over a scan for all images, with progress, and what is found out on the way.
+
+Before the pass: where the beam is, if nobody knows. After it: empty and saturated patterns, and
+the rotation between detector and scan, if nobody knows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stem_plugins.cli.messages import bar_style
+from stem_plugins.imaging.moments import Moments, moments
+from stem_plugins.imaging.rotation import RotationEstimate, estimate_rotation
+from stem_plugins.imaging.saturation import saturated_pixels
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+    from stem_plugins.io.scan import Scan
+    from stem_plugins.optics.acquisition import Acquisition
+
+__all__ = ["beam_center", "check_patterns", "scan_moments", "settle_rotation"]
+
+#: About how many patterns are looked at to find the beam before the pass.
+PATTERNS_FOR_CENTER = 512
+
+#: Below this confidence a user is told not to trust an estimated rotation unseen.
+TRUSTED_CONFIDENCE = 0.9
+
+
+def beam_center(data: da.Array) -> tuple[float, float]:
+    """Find the undiffracted beam as the mean centre of mass of some patterns of the scan.
+
+    Parameters
+    ----------
+    data
+        Patterns, (scan_y, scan_x, ky, kx), lazy.
+
+    Returns
+    -------
+    (float, float)
+        (ky, kx) [px].
+
+    Raises
+    ------
+    ValueError
+        All these patterns are empty.
+    """
+    rows = np.unique(np.linspace(0, data.shape[0] - 1, 8).astype(int))
+    every = max(1, data.shape[1] * rows.size // PATTERNS_FOR_CENTER)
+    sample = moments(data[rows][:, ::every]).compute()
+    if not (sample.total > 0).any():
+        raise ValueError(
+            "The beam cannot be found: the patterns looked at are empty. Give --center Y X."
+        )
+    return float(sample.center[0]), float(sample.center[1])
+
+
+def scan_moments(
+    scan: Scan,
+    *,
+    detectors: Sequence[np.ndarray],
+    center: tuple[float, float] | None,
+    pattern: bool,
+) -> Moments:
+    """Read the scan once, with a progress bar, and check its patterns.
+
+    Parameters
+    ----------
+    scan
+        With lazy data.
+    detectors, center, pattern
+        As for `stem_plugins.imaging.moments.moments`.
+
+    Returns
+    -------
+    Moments
+        NumPy arrays.
+
+    Raises
+    ------
+    ValueError
+        A pattern holds NaN, or all patterns are empty.
+
+    Warns
+    -----
+    UserWarning
+        Some patterns are empty or saturated.
+    """
+    import dask
+    from tqdm.dask import TqdmCallback
+
+    lazy = moments(scan.data, detectors=detectors, center=center, pattern=pattern)
+    limit = _largest_count(scan)
+    saturated = None if limit is None else saturated_pixels(scan.data, limit)
+    fields = {field.name: getattr(lazy, field.name) for field in dataclasses.fields(lazy)}
+    with TqdmCallback(**bar_style("reading")):
+        # Together, so that each block is read once for both.
+        fields, saturated = dask.compute(fields, saturated)
+    result = Moments(**fields)
+    check_patterns(result.total)
+    if saturated is not None and saturated[0].any():
+        _warn_of_saturation(*saturated, limit)
+    return result
+
+
+def check_patterns(total: np.ndarray) -> None:
+    """Refuse a scan of nothing, and warn of patterns without counts.
+
+    Parameters
+    ----------
+    total
+        Sum of each pattern, (scan_y, scan_x).
+    """
+    empty = np.count_nonzero(~(total > 0))
+    if empty == total.size:
+        raise ValueError("All patterns are empty (every count is zero): there is nothing to image.")
+    if empty:
+        first = tuple(int(i) for i in np.argwhere(~(total > 0))[0])
+        warnings.warn(
+            f"{empty} of {total.size} patterns are empty, the first at scan position {first}; "
+            "their centre of mass counts as zero.",
+            stacklevel=2,
+        )
+
+
+def _largest_count(scan: Scan) -> int | None:
+    """Return the count at which the detector stops, or None where that is not known."""
+    depth = scan.metadata.get("mq1", {}).get("counter_depth")
+    if depth is not None:
+        # With one bit, every pixel that was hit is full.
+        return 2**depth - 1 if depth > 1 else None
+    if scan.data.dtype.kind in "iu" and scan.data.dtype.itemsize <= 2:
+        return int(np.iinfo(scan.data.dtype).max)
+    return None
+
+
+def _warn_of_saturation(per_pattern: np.ndarray, per_pixel: np.ndarray, limit: int) -> None:
+    patterns, pixels = np.count_nonzero(per_pattern), np.count_nonzero(per_pixel)
+    worst = tuple(int(i) for i in np.unravel_index(per_pixel.argmax(), per_pixel.shape))
+    warnings.warn(
+        f"{patterns} of {per_pattern.size} patterns are saturated: {pixels} detector pixels reach "
+        f"{limit}, the most that they can count, pixel {worst} in {int(per_pixel.max())} patterns. "
+        "Images are wrong there.",
+        stacklevel=3,
+    )
+
+
+def settle_rotation(
+    com: np.ndarray, acquisition: Acquisition, *, estimate: bool
+) -> tuple[Acquisition, str]:
+    """Complete the rotation and mirroring between detector and scan.
+
+    Parameters
+    ----------
+    com
+        Centre-of-mass map, (scan_y, scan_x, 2), detector frame.
+    acquisition
+        What is known.
+    estimate
+        Whether to estimate the rotation although it is known.
+
+    Returns
+    -------
+    acquisition : Acquisition
+        With `scan_rotation` and `flip_y`.
+    note : str
+        Where they are from, for the user.
+
+    Raises
+    ------
+    ValueError
+        An estimate was asked for, and the scan allows none, or it contradicts a known mirroring.
+
+    Warns
+    -----
+    UserWarning
+        The estimate is not to be trusted, or there is none and the rotation counts as 0.
+    """
+    if acquisition.scan_rotation is not None and not estimate:
+        flip = bool(acquisition.flip_y)
+        assumed = ", which is assumed" if acquisition.flip_y is None else ""
+        note = f"rotation {acquisition.scan_rotation:g}° as given, {_mirrored(flip)}{assumed}"
+        return acquisition.replace(flip_y=flip), note
+    try:
+        found = estimate_rotation(com)
+    except ValueError as error:
+        if estimate:
+            raise
+        warnings.warn(
+            f"The rotation between detector and scan is not known and taken as 0: {error} "
+            "Give it by --rotation DEG.",
+            stacklevel=2,
+        )
+        return acquisition.replace(scan_rotation=0.0, flip_y=bool(acquisition.flip_y)), (
+            "rotation 0°, because it is not known"
+        )
+    if acquisition.flip_y is not None and acquisition.flip_y != found.flip_y:
+        raise ValueError(
+            f"The scan itself looks {_mirrored(found.flip_y)} and turned by {found.angle:.1f}° "
+            f"(confidence {found.confidence:.0%}), but is said to be "
+            f"{_mirrored(acquisition.flip_y)}. Give the rotation as well: --rotation DEG."
+        )
+    _warn_if_uncertain(found)
+    note = (
+        f"rotation {found.angle:.1f}° ± {found.angle_error:.1f}°, {_mirrored(found.flip_y)}: "
+        f"estimated from the scan, confidence {found.confidence:.0%}"
+    )
+    return acquisition.replace(scan_rotation=found.angle, flip_y=found.flip_y), note
+
+
+def _mirrored(flip: bool) -> str:
+    return "mirrored" if flip else "not mirrored"
+
+
+def _warn_if_uncertain(found: RotationEstimate) -> None:
+    if found.confidence < TRUSTED_CONFIDENCE:
+        warnings.warn(
+            f"The estimated rotation of {found.angle:.1f}° ({_mirrored(found.flip_y)}) is "
+            f"uncertain, confidence {found.confidence:.0%}: contrast may be weak, smeared or "
+            "inverted. Calibrate it on a specimen of strong contrast and give it by "
+            "--rotation DEG [--flip-y].",
+            stacklevel=3,
+        )
