@@ -1,0 +1,197 @@
+"""Which plane of a 4D viewer is on screen: the scan, or the detector.
+
+napari lines up the axes of its layers from the right. A two-dimensional image over the scan, added
+beside a 4D scan, would therefore land on the detector axes, nanometres on milliradians. So beside a
+4D scan an image over the scan is given two detector axes as well, one pixel long and as wide as the
+whole detector: (scan_y, scan_x, 1, 1). Every axis of the viewer then means one thing, and the
+viewer shows either the scan plane (the images; the 4D layer hidden) or the detector plane (the
+patterns; the images hidden).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stem_plugins.napari.layers import (
+    AXIS_LABELS,
+    LayerData,
+    covering_axes,
+    is_scan_layer,
+)
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+__all__ = [
+    "add_image_over_scan",
+    "flat_image",
+    "is_over_scan",
+    "on_scan_plane",
+    "scan_layers",
+    "set_flat_image",
+    "show_images",
+    "show_patterns",
+]
+
+#: Order of the axes: the last two are on screen.
+PATTERNS, IMAGES = (0, 1, 2, 3), (2, 3, 0, 1)
+
+
+def scan_layers(viewer: ViewerModel) -> list[Image]:
+    """Layers of a viewer that hold a 4D-STEM scan, the topmost first.
+
+    Parameters
+    ----------
+    viewer
+        Any napari viewer.
+    """
+    return [layer for layer in reversed(viewer.layers) if is_scan_layer(layer)]
+
+
+def on_scan_plane(layer_data: LayerData, detector_shape: tuple[int, int]) -> LayerData:
+    """Give an image over the scan two detector axes, so that it stands on the scan axes.
+
+    Parameters
+    ----------
+    layer_data
+        From `stem_plugins.napari.layers.image_layer`.
+    detector_shape
+        Of the scan beside it (ky, kx) [px].
+
+    Returns
+    -------
+    tuple
+        Layer data of shape (scan_y, scan_x, 1, 1), or (scan_y, scan_x, 1, 1, 3) for colours.
+
+    Examples
+    --------
+    >>> from stem_plugins import Acquisition
+    >>> from stem_plugins.napari.layers import image_layer
+    >>> flat = image_layer(np.eye(3), Acquisition(scan_step=2, diffraction_step=1), "riCOM")
+    >>> data, options, kind = on_scan_plane(flat, (4, 4))
+    >>> data.shape, options["scale"], options["units"]
+    ((3, 3, 1, 1), (0.2, 0.2, 4.0, 4.0), ('nm', 'nm', 'mrad', 'mrad'))
+    """
+    image, options, kind = layer_data
+    metadata = {**options["metadata"], "detector_shape": tuple(detector_shape)}
+    axes = covering_axes(metadata["acquisition"], detector_shape)
+    options = {**options, **axes, "axis_labels": AXIS_LABELS, "metadata": metadata}
+    return image[:, :, None, None], options, kind
+
+
+def is_over_scan(layer: Layer) -> bool:
+    """Whether a layer is an image that `on_scan_plane` put on the scan axes.
+
+    Parameters
+    ----------
+    layer
+        Any napari layer.
+    """
+    return "detector_shape" in layer.metadata
+
+
+def flat_image(layer: Image) -> np.ndarray:
+    """Image of a layer without the detector axes that `on_scan_plane` gave it.
+
+    Parameters
+    ----------
+    layer
+        Image layer over a scan.
+
+    Returns
+    -------
+    ndarray
+        (scan_y, scan_x), or (scan_y, scan_x, 3) for colours.
+    """
+    return _flat(np.asarray(layer.data), is_over_scan(layer))
+
+
+def _flat(data: np.ndarray, over_scan: bool) -> np.ndarray:
+    return data[:, :, 0, 0] if over_scan else data
+
+
+def set_flat_image(layer: Image, image: np.ndarray) -> None:
+    """Replace the picture of a layer over a scan.
+
+    Parameters
+    ----------
+    layer
+        Image layer, flat or on the scan plane.
+    image
+        (scan_y, scan_x), or (scan_y, scan_x, 3) for colours.
+    """
+    layer.data = image[:, :, None, None] if is_over_scan(layer) else image
+
+
+def add_image_over_scan(viewer: ViewerModel, layer_data: LayerData, scan: Any = None) -> Image:
+    """Add an image over the scan to a viewer, where a user expects it, and show the scan plane.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    layer_data
+        From `stem_plugins.napari.layers.image_layer`.
+    scan
+        The 4D layer that the image belongs to; by default the topmost one of the viewer. Where the
+        viewer holds none, the image is added as it is, two-dimensional.
+
+    Returns
+    -------
+    napari.layers.Image
+        The new layer.
+    """
+    from napari.layers import Layer
+
+    scan = scan or next(iter(scan_layers(viewer)), None)
+    if scan is not None and scan in viewer.layers:
+        layer_data = on_scan_plane(layer_data, tuple(scan.data.shape[2:]))
+        show_images(viewer)
+    return viewer.add_layer(Layer.create(*layer_data))
+
+
+def show_images(viewer: ViewerModel) -> None:
+    """Show the scan plane of a 4D viewer: 4D scans are hidden, images over the scan come back.
+
+    Parameters
+    ----------
+    viewer
+        Nothing happens unless it has four axes.
+    """
+    if viewer.dims.ndim != 4:
+        return
+    for layer in scan_layers(viewer):
+        layer.visible = False
+    # After the scans are hidden: slicing one along the scan would read the whole file.
+    if tuple(viewer.dims.order) != IMAGES:
+        viewer.dims.order = IMAGES
+        for layer in viewer.layers:
+            if is_over_scan(layer):
+                layer.visible = layer.metadata.pop("shown", True)
+        viewer.reset_view()
+
+
+def show_patterns(viewer: ViewerModel, scan: Image | None = None) -> None:
+    """Show the detector plane of a 4D viewer: images over the scan are hidden, the scan comes back.
+
+    Parameters
+    ----------
+    viewer
+        Nothing happens unless it has four axes.
+    scan
+        The 4D layer to show; by default the topmost one.
+    """
+    scan = scan or next(iter(scan_layers(viewer)), None)
+    if viewer.dims.ndim != 4 or scan is None:
+        return
+    if tuple(viewer.dims.order) == IMAGES:
+        for layer in viewer.layers:
+            if is_over_scan(layer):
+                layer.metadata["shown"] = layer.visible
+                layer.visible = False
+    viewer.dims.order = PATTERNS
+    scan.visible = True
+    viewer.reset_view()

@@ -1,0 +1,217 @@
+"""What the riCOM panel computes from the kept moments, without Qt and without a viewer."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+
+from stem_plugins.imaging.center_of_mass import remove_descan
+from stem_plugins.imaging.field import VectorField, divergence, field_colors, vector_field
+from stem_plugins.imaging.icom import icom
+from stem_plugins.imaging.ricom import largest_kernel, ricom
+from stem_plugins.napari.kept_moments import KeptMoments
+from stem_plugins.optics.acquisition import Acquisition
+
+__all__ = [
+    "IMAGE_NAMES",
+    "RicomSettings",
+    "compute_field",
+    "compute_image",
+    "default_settings",
+    "spectrum",
+]
+
+#: The images of the panel, in the order in which it offers them.
+IMAGE_NAMES = (
+    "riCOM",
+    "iCOM",
+    "COM x",
+    "COM y",
+    "Electric field",
+    "Divergence",
+    "Annular detector",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RicomSettings:
+    """What a user chooses beside the calibration.
+
+    Parameters
+    ----------
+    kernel_size
+        Side of the riCOM kernel [scan positions], odd.
+    low, high
+        Pass band [cycles per Å, or per scan position where the scan step is unknown]; ``None``: no
+        limit.
+    descan
+        Model of `remove_descan`, or ``None``.
+    inner, outer
+        Radii of the annular detector [px].
+    """
+
+    kernel_size: int = 21
+    low: float | None = None
+    high: float | None = None
+    descan: Literal["plane", "parabola"] | None = None
+    inner: float = 0.0
+    outer: float = 1.0
+
+    def replace(self, **changes: object) -> RicomSettings:
+        """Return a copy with some values changed."""
+        return dataclasses.replace(self, **changes)
+
+    def with_scan_step(self, old: Acquisition, new: Acquisition) -> RicomSettings:
+        """Return the same filter after the scan was calibrated anew.
+
+        Parameters
+        ----------
+        old, new
+            Calibration before and after. The limits keep their number of cycles per scan position,
+            so that the image stays what it was.
+        """
+        ratio = _mean_step(old) / _mean_step(new)
+        low, high = (None if limit is None else limit * ratio for limit in (self.low, self.high))
+        return self.replace(low=low, high=high)
+
+
+def _mean_step(acquisition: Acquisition) -> float:
+    y, x = acquisition.scan_step or (1.0, 1.0)
+    return float(np.sqrt(y * x))
+
+
+def default_settings(scan_shape: tuple[int, int], radii: np.ndarray) -> RicomSettings:
+    """Settings to start with.
+
+    Parameters
+    ----------
+    scan_shape
+        Scan positions (y, x).
+    radii
+        Of the kept discs [px], as from `ring_radii`.
+
+    Returns
+    -------
+    RicomSettings
+        A kernel of 21 positions where it fits, the plane fit against descan, and an annulus over
+        the outer half of the detector.
+
+    Examples
+    --------
+    >>> default_settings((8, 9), np.array([1.0, 2.0, 3.0, 4.0]))
+    RicomSettings(kernel_size=17, low=None, high=None, descan='plane', inner=2.0, outer=4.0)
+    """
+    size = min(21, largest_kernel(scan_shape))
+    descan = "plane" if min(scan_shape) >= 3 else None
+    return RicomSettings(
+        kernel_size=size,
+        descan=descan,
+        inner=float(radii[radii.size // 2 - 1]),
+        outer=float(radii[-1]),
+    )
+
+
+def compute_field(
+    kept: KeptMoments, acquisition: Acquisition, descan: Literal["plane", "parabola"] | None
+) -> VectorField:
+    """Calibrated vectors from the kept centres of mass; zero where nothing was seen yet.
+
+    Parameters
+    ----------
+    kept
+        From the pass, complete or not.
+    acquisition
+        Uses `center`, `scan_rotation`, `flip_y`, `diffraction_step`, `beam_energy`, `scan_step`.
+    descan
+        As for `vector_field`; the fit leaves out rows that were not seen yet.
+    """
+    com = np.nan_to_num(kept.com - kept.center(acquisition))
+    unseen = ~kept.seen
+    if descan is not None:
+        seen = np.broadcast_to(kept.seen[:, None], kept.scan_shape)
+        # Six coefficients at most, in y and x: three rows determine them.
+        if np.count_nonzero(kept.seen) >= 3:
+            com = remove_descan(com, model=descan, where=seen)
+            com[unseen] = 0
+    return vector_field(com, acquisition)
+
+
+def compute_image(
+    name: str, kept: KeptMoments, field: VectorField, settings: RicomSettings
+) -> tuple[np.ndarray, str]:
+    """Compute one of the panel's images.
+
+    Parameters
+    ----------
+    name
+        One of `IMAGE_NAMES`.
+    kept
+        From the pass.
+    field
+        From `compute_field`.
+    settings
+        Kernel, filter and detector radii.
+
+    Returns
+    -------
+    image : ndarray
+        (scan_y, scan_x), or (scan_y, scan_x, 3) uint8 for the electric field: its direction as
+        hue, its strength as brightness.
+    unit : str
+        Of the values.
+
+    Raises
+    ------
+    ValueError
+        The kernel, its filter or the name is unusable.
+    """
+    vectors, step = field.vectors, field.scan_step
+    if name == "riCOM":
+        image = ricom(
+            vectors, settings.kernel_size, low=settings.low, high=settings.high, scan_step=step
+        )
+        return image, field.image_unit
+    if name == "iCOM":
+        return icom(vectors, scan_step=step), field.image_unit
+    if name == "COM x":
+        return vectors[..., 1], field.unit
+    if name == "COM y":
+        return vectors[..., 0], field.unit
+    if name == "Electric field":
+        # Electrons are drawn against the field.
+        return field_colors(-vectors), ""
+    if name == "Divergence":
+        return divergence(vectors, scan_step=step), field.divergence_unit
+    if name == "Annular detector":
+        return kept.annulus(settings.inner, settings.outer), "counts"
+    raise ValueError(f"There is no image {name!r}; the panel has {', '.join(IMAGE_NAMES)}.")
+
+
+def spectrum(image: np.ndarray) -> np.ndarray:
+    """Amplitude of an image's Fourier transform, for looking at.
+
+    Parameters
+    ----------
+    image
+        (ny, nx), or (ny, nx, 3), of which the mean over the colours is taken.
+
+    Returns
+    -------
+    ndarray
+        (ny, nx), logarithmic, frequency zero in the middle. A Hann window keeps the cross that the
+        edges would make out of the picture.
+
+    Examples
+    --------
+    >>> wave = np.cos(np.arange(32) * np.pi / 2)[None, :] * np.ones((32, 1))
+    >>> np.unravel_index(spectrum(wave).argmax(), (32, 32))[1] in (8, 24)
+    True
+    """
+    image = np.asarray(image, float)
+    if image.ndim == 3:
+        image = image.mean(axis=2)
+    window = np.outer(np.hanning(image.shape[0] + 2), np.hanning(image.shape[1] + 2))[1:-1, 1:-1]
+    transform = np.fft.fftshift(np.fft.fft2((image - image.mean()) * window))
+    return np.log1p(np.abs(transform) / (np.abs(transform).mean() or 1.0))
