@@ -198,7 +198,7 @@ def detector_recipe(index: int, name: str, title: str, **parameters: Any) -> Rec
     def draw(results: Results) -> Drawing:
         return Drawing(results.moments.images[index], "counts")
 
-    return Recipe(name, title, draw, parameters=parameters)
+    return Recipe(name, title, draw, percentiles=(0.0, 99.8), parameters=parameters)
 
 
 def total_recipe() -> Recipe:

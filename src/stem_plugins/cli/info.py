@@ -95,10 +95,8 @@ def _calibration(scan: Scan) -> list[str]:
     from stem_plugins.optics.acquisition import FIELDS
 
     known = scan.acquisition.to_dict()
-    lines = ["calibration"]
-    for name, (meaning, option) in FIELDS.items():
-        if name in known:
-            lines.append(_line(meaning, _value(known[name]), width=44))
+    lines = ["calibration" if known else "calibration: nothing is known"]
+    lines += [_line(FIELDS[name][0], _value(value), width=44) for name, value in known.items()]
     missing = [item for name, item in FIELDS.items() if name not in known]
     if missing:
         lines += ["", "not known (and how to give it)"]
@@ -127,11 +125,8 @@ def _type(dtype: Any) -> str:
     return f"{8 * dtype.itemsize}-bit {kind[dtype.kind]}{order}"
 
 
-def _bytes(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            break
-        count /= 1000
-    else:
-        unit = "TB"
-    return f"{count:.3g} {unit}"
+def _bytes(count: int) -> str:
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count} bytes"
