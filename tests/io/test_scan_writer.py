@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from rsciio import hspy
 
 from stem_plugins import Acquisition
 from stem_plugins.io import (
@@ -15,9 +16,11 @@ from stem_plugins.io import (
     iter_convert,
     iter_write_scan,
     read_scan,
+    scan_axes,
     scan_writer,
     write_scan,
 )
+from stem_plugins.io.signal_dictionary import signal_dictionary
 
 CALIBRATED = Acquisition(
     beam_energy=300,
@@ -67,6 +70,7 @@ def test_every_real_type_is_kept_in_native_order(tmp_path, suffix, data):
     assert scan.acquisition == Acquisition()
 
 
+@pytest.mark.filterwarnings("ignore")  # pyxem and HyperSpy warn about each other when imported
 @pytest.mark.parametrize("suffix", [".hspy", ".zspy"])
 @pytest.mark.parametrize("lazy", [True, False])
 def test_hyperspy_loads_calibrated_axes(tmp_path, suffix, lazy):
@@ -268,20 +272,19 @@ def test_hyperspy_file_under_another_suffix(tmp_path):
 
 
 def test_stack_of_frames_in_a_hyperspy_file(tmp_path):
-    write_scan(tmp_path / "scan.zspy", Scan(COUNTS.reshape(1, 35, 8, 6), CALIBRATED))
-    import rsciio.zspy
-
-    (signal,) = rsciio.zspy.file_reader(str(tmp_path / "scan.zspy"))
-    signal["data"], signal["axes"] = signal["data"][0], signal["axes"][1:]
-    scan = scan_from(signal)
-    assert scan.data.shape == (5, 7, 8, 6)
+    path = tmp_path / "stack.hspy"
+    axes = scan_axes(COUNTS.shape, CALIBRATED)[1:]
+    axes[0]["size"] = 35
+    hspy.file_writer(
+        str(path),
+        signal_dictionary(COUNTS.reshape(35, 8, 6), axes, {"General": {"title": "stack"}}),
+    )
+    with pytest.raises(ValueError, match=r"35, 8, 6.*pass scan_shape"):
+        read_scan(path)
+    scan = read_scan(path, scan_shape=(5, 7))
+    np.testing.assert_array_equal(scan.data.compute(), COUNTS)
     assert scan.acquisition.diffraction_step == CALIBRATED.diffraction_step
-
-
-def scan_from(signal):
-    from stem_plugins.io.formats import _as_scan, _scan_from_signal
-
-    return _as_scan(_scan_from_signal(signal, None, "stack"), (5, 7), "stack")
+    assert scan.acquisition.scan_step is None
 
 
 def test_read_only_zspy_can_be_read_lazily(tmp_path):

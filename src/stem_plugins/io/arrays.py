@@ -89,20 +89,36 @@ def read_numpy_array(
     ValueError
         The file is damaged, holds Python objects, or does not hold exactly one such array.
     """
+    is_npy = path.suffix.lower() == ".npy"
+    shapes = _numpy(
+        path, lambda: {path.stem: _map_npy(path).shape} if is_npy else _npz_shapes(path)
+    )
+    name = _choose(shapes, dataset, dimensions, path.name)
+    metadata = {"dataset": name}
+    if is_npy:
+        data = _map_npy(path)
+        if not lazy:
+            return data, metadata
+        return _lazy(_npy_block, (str(path.absolute()),), data.shape, data.dtype, 1), metadata
+    data = _numpy(path, lambda: _load_npz(path, name))
+    return (_from_memory(data) if lazy else data), metadata
+
+
+def _numpy(path: Path, read: Callable[[], Any]) -> Any:
+    """Read from a NumPy file, with errors that name it."""
     try:
-        if path.suffix.lower() == ".npy":
-            data = np.load(path, mmap_mode="r", allow_pickle=False)
-            _choose({path.stem: data.shape}, dataset, dimensions, path.name)
-            if not lazy:
-                return data, {"dataset": path.stem}
-            lazy_data = _lazy(_npy_block, (str(path.absolute()),), data.shape, data.dtype, 1)
-            return lazy_data, {"dataset": path.stem}
-        with np.load(path, allow_pickle=False) as archive:
-            name = _choose(_npz_shapes(path), dataset, dimensions, path.name)
-            data = archive[name]
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path.name} is not a readable NumPy file: {error}") from None
-    return (_from_memory(data) if lazy else data), {"dataset": name}
+        return read()
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path.name} is not a readable NumPy file of numbers: {error}") from None
+
+
+def _map_npy(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _load_npz(path: Path, name: str) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as archive:
+        return archive[name]
 
 
 def _choose(
@@ -196,7 +212,7 @@ def _hdf5_block(path: str, name: str, block_info: dict[Any, Any]) -> np.ndarray:
 
 def _npy_block(path: str, block_info: dict[Any, Any]) -> np.ndarray:
     start, stop = block_info[None]["array-location"][0]
-    return np.load(path, mmap_mode="r", allow_pickle=False)[start:stop]
+    return _map_npy(Path(path))[start:stop]
 
 
 def _from_memory(data: np.ndarray) -> da.Array:

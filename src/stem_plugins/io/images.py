@@ -262,6 +262,7 @@ def _write_png(
                 location="lower right",
                 # Not 500 pm for a picture of atoms: the field thinks in nm.
                 fixed_units="nm" if step[1] / 10 * nx < 2000 else None,
+                length_fraction=0.25,
                 color="white",
                 box_color="black",
                 box_alpha=0.5,
