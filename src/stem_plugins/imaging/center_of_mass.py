@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from stem_plugins.imaging.hyperspy_data import vectors_of
 from stem_plugins.imaging.moments import moments
 from stem_plugins.lazy.blocks import map_whole
 
@@ -66,8 +67,9 @@ def center_of_mass(
     return moments(data, mask=mask, center=center, workers=workers).com
 
 
-def check_vectors(com: Any) -> None:
-    """Raise a ValueError that says what a vector map looks like, unless `com` is one."""
+def check_vectors(com: Any) -> Any:
+    """Return a vector map (that of a HyperSpy signal), or say in a ValueError what it is."""
+    com = vectors_of(com)
     if getattr(com, "ndim", None) != 3 or com.shape[2] != 2 or 0 in com.shape:
         shape = getattr(com, "shape", type(com).__name__)
         raise ValueError(
@@ -76,6 +78,7 @@ def check_vectors(com: Any) -> None:
         )
     if com.dtype.kind not in "iuf":
         raise ValueError(f"Expected real vectors, not {com.dtype}.")
+    return com
 
 
 def check_finite(com: np.ndarray) -> np.ndarray:
@@ -139,7 +142,7 @@ def remove_descan(
     >>> float(abs(remove_descan(com)).max()) < 1e-12
     True
     """
-    check_vectors(com)
+    com = check_vectors(com)
     if model not in _DESCAN_TERMS:
         raise ValueError(f"model must be 'plane' or 'parabola', not {model!r}.")
     if where is not None and np.shape(where) != tuple(com.shape[:2]):
@@ -195,7 +198,7 @@ def to_scan_frame(
     >>> to_scan_frame(right, rotation=90).round(6)
     array([[[1., 0.]]])
     """
-    check_vectors(com)
+    com = check_vectors(com)
     return com @ scan_frame_matrix(rotation, flip_y).T
 
 

@@ -105,7 +105,7 @@ def vector_field(
     >>> field.unit, field.image_unit, field.vectors[0, 0].round(3)
     ('rad/Å', 'rad', array([0.251, 0.251]))
     """
-    check_vectors(com)
+    com = check_vectors(com)
     if descan is not None:
         com = remove_descan(com, model=descan)
     scale, unit = 1.0, "px"
@@ -152,7 +152,7 @@ def electric_field(vectors: np.ndarray | da.Array, *, beam_energy: float) -> np.
     >>> electric_field(np.array([[[0.0, 0.01]]]), beam_energy=200).round(1)
     array([[[ -0. , -13.7]]])
     """
-    check_vectors(vectors)
+    vectors = check_vectors(vectors)
     return -vectors / interaction_constant(beam_energy)
 
 
@@ -186,7 +186,7 @@ def divergence(
     >>> divergence(np.stack([2 * y, 3 * x], axis=-1))[1, 1]
     np.float64(5.0)
     """
-    check_vectors(vectors)
+    vectors = check_vectors(vectors)
     if min(vectors.shape[:2]) < 2:
         raise ValueError(f"A divergence needs two rows and columns, not {vectors.shape[:2]}.")
     step = as_pair(scan_step, "scan_step")
@@ -228,7 +228,7 @@ def field_colors(vectors: np.ndarray | da.Array, *, percentile: float = 99.5) ->
     """
     from matplotlib.colors import hsv_to_rgb
 
-    check_vectors(vectors)
+    vectors = check_vectors(vectors)
     vectors = check_finite(np.asarray(vectors))
     length = np.hypot(vectors[..., 0], vectors[..., 1])
     brightest = np.percentile(length, percentile) or 1.0

@@ -67,7 +67,7 @@ def icom(
     >>> bool(abs(icom(gradient) - np.cos(y)).max() < 0.02)
     True
     """
-    check_vectors(com)
+    com = check_vectors(com)
     if high_pass is not None and not (np.isfinite(high_pass) and high_pass > 0):
         raise ValueError(f"high_pass must be a frequency above zero, not {high_pass}.")
     return map_whole(

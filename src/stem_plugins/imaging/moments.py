@@ -22,6 +22,7 @@ from stem_plugins.imaging.detectors import (
     detector_steps,
     mask_runs,
 )
+from stem_plugins.imaging.hyperspy_data import patterns_of
 from stem_plugins.lazy.blocks import is_lazy, map_scan_blocks, scan_row_blocks, thread_count
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def moments(
     >>> result.com[0, 0], result.total[0, 0]
     (array([-0.5,  0.5]), np.float64(3.0))
     """
-    check_4d(data)
+    data = check_4d(data)
     task = _Pass.build(data.shape, mask, detectors, pattern)
     values: np.ndarray | da.Array
     summed: np.ndarray | da.Array
@@ -203,7 +204,7 @@ def iter_moments(
     >>> [(rows, result.total.sum()) for rows, result in iter_moments(data, block_bytes=64)]
     [(slice(0, 2, None), np.float64(64.0)), (slice(2, 3, None), np.float64(32.0))]
     """
-    check_4d(data)
+    data = check_4d(data)
     task = _Pass.build(data.shape, mask, detectors, pattern)
     if is_lazy(data) and data.numblocks[2:] == (1, 1):
         edges = np.cumsum([0, *data.chunks[0]])
@@ -258,8 +259,9 @@ def virtual_image(
     return moments(data, detectors=[mask], center=(0, 0), workers=workers).images[0]
 
 
-def check_4d(data: Any) -> None:
-    """Raise a ValueError that says what 4D-STEM data look like, unless `data` do."""
+def check_4d(data: Any) -> Any:
+    """Return 4D-STEM data (those of a HyperSpy signal), or say in a ValueError what they are."""
+    data = patterns_of(data)
     if not hasattr(data, "ndim") or not hasattr(data, "dtype"):
         raise ValueError(
             f"Expected an array of patterns (scan_y, scan_x, ky, kx), not {type(data).__name__}."
@@ -273,6 +275,7 @@ def check_4d(data: Any) -> None:
         raise ValueError(f"Expected real patterns, not {data.dtype}; take abs(data)**2 of waves.")
     if 0 in data.shape:
         raise ValueError(f"The data are empty: shape {tuple(data.shape)}.")
+    return data
 
 
 def _in_threads(data: np.ndarray, task: _Pass, workers: int) -> tuple[np.ndarray, np.ndarray]:

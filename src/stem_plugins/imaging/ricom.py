@@ -192,7 +192,7 @@ def ricom(
     >>> tuple(int(i) for i in np.unravel_index(image.argmax(), image.shape))
     (15, 15)
     """
-    check_vectors(com)
+    com = check_vectors(com)
     check_kernel_size(kernel_size, com.shape)
     kernel = ricom_kernel(
         kernel_size, rotation=rotation, flip_y=flip_y, low=low, high=high, scan_step=scan_step

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.fft
+from scipy.ndimage import median
 from scipy.special import ndtr
 
 from stem_plugins.imaging.center_of_mass import check_finite, check_vectors, remove_descan
@@ -115,7 +116,7 @@ def estimate_rotation(
     >>> round(estimate.angle), estimate.flip_y, estimate.confidence > 0.9
     (30, False, True)
     """
-    check_vectors(com)
+    com = check_vectors(com)
     com = check_finite(np.asarray(com))
     if min(com.shape[:2]) < _SMALLEST_SIDE:
         raise ValueError(
@@ -160,9 +161,13 @@ class _Spectrum:
         k_y, k_x = scipy.fft.fftfreq(rows)[:, None], scipy.fft.rfftfreq(columns)[None, :]
         length = np.hypot(k_y, k_x)
         power = (np.abs(values) ** 2).sum(axis=2)
-        # Counts scatter evenly over all frequencies; most lie where the specimen has nothing.
+        # Counts scatter evenly over all frequencies; most lie where the specimen has nothing. What
+        # rises above them are single spots of a crystal, or whole rings of what has no lattice.
         noise = np.median(power[length > 0.25])
-        weight = np.clip(1 - 2.5 * noise / np.maximum(power, 1e-300), 0, None)
+        rings = np.round(length * min(rows, columns)).astype(int)
+        of_ring = median(power, rings, np.arange(rings.max() + 1))[rings]
+        spots = 1 - 2.5 * noise / np.maximum(power, 1e-300)
+        weight = np.clip(np.maximum(spots, 1 - noise / np.maximum(of_ring, 1e-300)), 0, None)
         weight[length * min(rows, columns) < 1.5] = 0
         if not weight.any():
             weight = (length > 0).astype(float)

@@ -49,7 +49,7 @@ def saturated_pixels(
     (array([[0., 1.]]), array([[0., 0.],
            [1., 0.]]))
     """
-    check_4d(data)
+    data = check_4d(data)
     if data.dtype.kind not in "iu" or not 0 < limit <= np.iinfo(data.dtype).max:
         raise ValueError(f"Pixels of type {data.dtype} have no limit of {limit} counts.")
     if is_lazy(data):
