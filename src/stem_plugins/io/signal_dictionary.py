@@ -149,10 +149,12 @@ def _center(
         pixel = -offset / axis["scale"]
         units = axis.get("units")
         if not (is_reciprocal_length(units) or to_milliradian(1, units, 300) is not None):
-            # Not calibrated: the offset only tells how much was cropped.
-            if stored is None:
-                return None
-            pixel = stored[index] + pixel
+            # Not calibrated. A negative offset puts zero at the centre, as pyxem does; another one
+            # tells how much was cropped, and the scale how much was binned.
+            if offset >= 0:
+                if stored is None:
+                    return None
+                pixel = (stored[index] - offset) / axis["scale"]
         elif offset == 0:
             if stored is None:
                 return None

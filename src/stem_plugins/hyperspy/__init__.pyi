@@ -1,0 +1,29 @@
+from .reader import load
+from .scan_moments import ScanMoments
+from .signals import STEM4D, LazySTEM4D
+from .stem_image import ComplexSTEMImage, LazyComplexSTEMImage, LazySTEMImage, STEMImage
+from .vector_maps import (
+    divergence,
+    electric_field,
+    estimate_rotation,
+    icom,
+    ricom,
+    vector_field,
+)
+
+__all__ = [
+    "STEM4D",
+    "ComplexSTEMImage",
+    "LazyComplexSTEMImage",
+    "LazySTEM4D",
+    "LazySTEMImage",
+    "STEMImage",
+    "ScanMoments",
+    "divergence",
+    "electric_field",
+    "estimate_rotation",
+    "icom",
+    "load",
+    "ricom",
+    "vector_field",
+]

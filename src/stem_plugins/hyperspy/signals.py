@@ -1,0 +1,507 @@
+"""4D-STEM data in HyperSpy: ``signal_type="4d_stem"``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from hyperspy._signals.lazy import LazySignal
+from hyperspy.signal import BaseSignal
+from pyxem.signals import ElectronDiffraction2D
+
+from stem_plugins.hyperspy import vector_maps
+from stem_plugins.hyperspy.calibration import Calibrated
+from stem_plugins.hyperspy.results import delivered, parameters_of, vector_result
+from stem_plugins.hyperspy.scan_moments import ScanMoments, scan_moments
+from stem_plugins.hyperspy.virtual_detectors import annulus
+from stem_plugins.imaging import RotationEstimate
+from stem_plugins.imaging.center_of_mass import check_vectors
+from stem_plugins.io.units import to_angstrom, to_milliradian
+
+__all__ = ["STEM4D", "LazySTEM4D"]
+
+Descan = Literal["plane", "parabola"] | None
+
+#: Names that pyxem and readers give to detector axes.
+DETECTOR_NAMES = ("kx", "ky", "qx", "qy", "dx", "dy")
+
+#: In Å. Detector axes in a larger unit of length may be the camera's own pixels.
+NANOMETER = 10
+
+
+class STEM4D(Calibrated, ElectronDiffraction2D):
+    """A 4D-STEM scan: one diffraction pattern per scan position.
+
+    Two navigation axes are the scan, two signal axes the detector. Any signal becomes one by
+    ``signal.set_signal_type("4d_stem")`` or ``hs.load(..., signal_type="4d_stem")``; everything
+    of pyxem's ``ElectronDiffraction2D`` works on it too.
+
+    Methods read the calibration from `acquisition` and give calibrated signals over the scan
+    axes. They follow the data: lazy data give lazy results unless ``lazy_output=False``. Each
+    result that is computed on its own is one pass over the data; `moments` gives several in one,
+    and its ``com`` can be handed to all methods with a parameter ``com``.
+
+    Examples
+    --------
+    >>> import hyperspy.api as hs
+    >>> import numpy as np
+    >>> signal = hs.signals.Signal2D(np.random.default_rng(0).poisson(3, (8, 9, 16, 16)))
+    >>> signal.set_signal_type("4d_stem")
+    >>> signal.set_acquisition(
+    ...     beam_energy=200, scan_step=0.2, diffraction_step=1, center=(7.5, 7.5), scan_rotation=0
+    ... )
+    >>> signal.ricom(7)
+    <STEMImage, title: riCOM, dimensions: (|9, 8)>
+    >>> signal.virtual_image(4, 8).metadata.stem_plugins.parameters.detector.units
+    'mrad'
+    """
+
+    _signal_type = "4d_stem"
+    _alias_signal_types = ["4D-STEM", "4DSTEM", "4d-stem"]  # noqa: RUF012, HyperSpy's convention
+
+    def moments(
+        self,
+        *,
+        detectors: Mapping[str, Any] | None = None,
+        mask: Any = None,
+        center: tuple[float, float] | None = None,
+        pattern: bool = False,
+        lazy_output: bool | None = None,
+        show_progressbar: bool | None = None,
+    ) -> ScanMoments:
+        """Total, centre of mass, virtual detectors and mean pattern in one pass over the data.
+
+        Parameters
+        ----------
+        detectors
+            Virtual detectors by name. Each is a pair of radii (inner, outer), in mrad where the
+            detector is calibrated, else in px; a HyperSpy ROI on the detector axes; or an array
+            or signal (ky, kx) of booleans or weights.
+        mask
+            Detector pixels that count, for everything but the mean pattern; in the same forms.
+        center
+            Undiffracted beam [px], (ky, kx). ``None``: the calibrated one, else the mean centre
+            of mass of all patterns.
+        pattern
+            Whether to average the patterns too.
+        lazy_output
+            Whether results are lazy; ``None``: as the data are. For lazy data ``False`` computes
+            everything at once, in one pass.
+        show_progressbar
+            ``None``: as HyperSpy's preferences say.
+
+        Returns
+        -------
+        ScanMoments
+            Calibrated signals. Its ``com`` goes into `ricom`, `icom` and others without another
+            pass.
+
+        Raises
+        ------
+        MissingCalibrationError
+            A radius is given and the centre is not known.
+        ValueError
+            This is no scan of patterns, or a detector is unusable.
+
+        Examples
+        --------
+        >>> signal = STEM4D(np.ones((4, 5, 16, 16)))
+        >>> signal.set_acquisition(center=(7.5, 7.5), scan_rotation=0)
+        >>> result = signal.moments(detectors={"BF": (0, 3), "ADF": (4, 8)}, pattern=True)
+        >>> result.images["ADF"]
+        <STEMImage, title: ADF, dimensions: (|5, 4)>
+        >>> signal.ricom(5, com=result.com)
+        <STEMImage, title: riCOM, dimensions: (|5, 4)>
+        """
+        self._check_scan()
+        result = scan_moments(
+            self._source(lazy_output),
+            detectors=detectors or {},
+            mask=mask,
+            center=center,
+            pattern=pattern,
+        )
+        if lazy_output is False:
+            return result.compute(show_progressbar=show_progressbar)
+        return result
+
+    def center_of_mass(
+        self,
+        mask: Any = None,
+        center: tuple[float, float] | None = None,
+        *,
+        lazy_output: bool | None = None,
+        show_progressbar: bool | None = None,
+    ) -> BaseSignal:
+        """Centre of mass of every pattern, minus the centre of the undiffracted beam.
+
+        Parameters
+        ----------
+        mask, center, lazy_output, show_progressbar
+            As for `moments`. An annulus as mask gives the annular centre of mass.
+
+        Returns
+        -------
+        BeamShift
+            pyxem's signal, in px of the detector as stored; component 0 is x (along kx), 1 is y
+            (along ky, pointing down). The sign says where the beam went: centre of mass minus
+            centre. pyxem's ``get_direct_beam_position`` gives the opposite, what brings the beam
+            back; for ``center_direct_beam`` pass ``shifts=-signal.center_of_mass(...)`` with the
+            middle of the detector, ``(ky / 2, kx / 2)``, as centre.
+
+        Raises
+        ------
+        ValueError
+            This is no scan of patterns, or the mask is unusable.
+
+        Examples
+        --------
+        >>> patterns = np.zeros((1, 2, 5, 5))
+        >>> patterns[0, 0, 2, 2] = patterns[0, 1, 2, 4] = 1
+        >>> STEM4D(patterns).center_of_mass(center=(2, 2)).data.tolist()
+        [[[0.0, 0.0], [2.0, 0.0]]]
+        """
+        com = self._com(lazy_output, mask, center)
+        return delivered(com, lazy_output, show_progressbar)
+
+    def ricom(
+        self,
+        kernel_size: int = 21,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        descan: Descan = None,
+        mask: Any = None,
+        center: tuple[float, float] | None = None,
+        com: BaseSignal | None = None,
+        lazy_output: bool | None = None,
+        show_progressbar: bool | None = None,
+    ) -> BaseSignal:
+        """Image by real-time integrated centre of mass (riCOM).
+
+        Parameters
+        ----------
+        kernel_size
+            Side of the kernel [scan positions], odd. Small kernels show detail and suppress slow
+            changes.
+        low, high
+            Pass band [1/Å where the scan step is known, else cycles per scan position].
+        descan
+            ``"plane"`` or ``"parabola"``: slow drift of the beam over the detector that is
+            removed before; see `stem_plugins.remove_descan`.
+        mask, center
+            As for `center_of_mass`.
+        com
+            A map of vectors that exists already, in px of the detector: a ``BeamShift`` (in
+            either direction, see `stem_plugins.hyperspy.vector_maps`), or an array
+            (scan_y, scan_x, 2) of vectors (y, x). The patterns are then not read.
+        lazy_output, show_progressbar
+            As for `moments`.
+
+        Returns
+        -------
+        STEMImage
+            Phase [rad] where beam energy, detector step and scan step are known, else in the
+            unit that ``metadata.Signal.quantity`` names. Atoms are bright.
+
+        Raises
+        ------
+        ValueError
+            This is no scan of patterns, or the kernel or its filter is unusable.
+
+        Warns
+        -----
+        UserWarning
+            The rotation from detector to scan is not known and taken as none.
+
+        References
+        ----------
+        C.-P. Yu, T. Friedrich et al., Microscopy and Microanalysis 28, 1526 (2022).
+        """
+        com = self._com(lazy_output, mask, center, com)
+        image = vector_maps.ricom(com, kernel_size, low=low, high=high, descan=descan)
+        return delivered(image, lazy_output, show_progressbar)
+
+    def icom(
+        self,
+        *,
+        high_pass: float | None = None,
+        descan: Descan = None,
+        mask: Any = None,
+        center: tuple[float, float] | None = None,
+        com: BaseSignal | None = None,
+        lazy_output: bool | None = None,
+        show_progressbar: bool | None = None,
+    ) -> BaseSignal:
+        """Image by integrated centre of mass over the whole scan (iCOM).
+
+        Parameters
+        ----------
+        high_pass
+            Frequency at which a smooth high-pass filter passes half [1/Å where the scan step is
+            known, else cycles per scan position].
+        descan, mask, center, com, lazy_output, show_progressbar
+            As for `ricom`.
+
+        Returns
+        -------
+        STEMImage
+            As for `ricom`, of mean zero.
+
+        Raises
+        ------
+        ValueError
+            This is no scan of patterns, or the filter is unusable.
+        """
+        com = self._com(lazy_output, mask, center, com)
+        image = vector_maps.icom(com, high_pass=high_pass, descan=descan)
+        return delivered(image, lazy_output, show_progressbar)
+
+    def divergence(
+        self,
+        *,
+        descan: Descan = None,
+        mask: Any = None,
+        center: tuple[float, float] | None = None,
+        com: BaseSignal | None = None,
+        lazy_output: bool | None = None,
+        show_progressbar: bool | None = None,
+    ) -> BaseSignal:
+        """Divergence of the deflection (dCOM); negative at atoms.
+
+        Parameters
+        ----------
+        descan, mask, center, com, lazy_output, show_progressbar
+            As for `ricom`.
+
+        Returns
+        -------
+        STEMImage
+            [rad/Å²] where fully calibrated; ``metadata.Signal.quantity`` names the unit.
+        """
+        com = self._com(lazy_output, mask, center, com)
+        image = vector_maps.divergence(com, descan=descan)
+        return delivered(image, lazy_output, show_progressbar)
+
+    def electric_field(
+        self,
+        *,
+        descan: Descan = None,
+        mask: Any = None,
+        center: tuple[float, float] | None = None,
+        com: BaseSignal | None = None,
+        lazy_output: bool | None = None,
+        show_progressbar: bool | None = None,
+    ) -> BaseSignal:
+        """Projected electric field of a thin specimen, in the scan frame.
+
+        Parameters
+        ----------
+        descan, mask, center, com, lazy_output, show_progressbar
+            As for `ricom`.
+
+        Returns
+        -------
+        BeamShift
+            Field times thickness [V], x first; it points away from atoms.
+
+        Raises
+        ------
+        MissingCalibrationError
+            Beam energy or detector step is not known.
+        """
+        self.acquisition.require("beam_energy", "diffraction_step")
+        com = self._com(lazy_output, mask, center, com)
+        field = vector_maps.electric_field(com, descan=descan)
+        return delivered(field, lazy_output, show_progressbar)
+
+    def estimate_rotation(
+        self,
+        *,
+        reference: Any = None,
+        mask: Any = None,
+        com: BaseSignal | None = None,
+        show_progressbar: bool | None = None,
+    ) -> RotationEstimate:
+        """Estimate the rotation and mirroring from detector to scan frame.
+
+        Parameters
+        ----------
+        reference
+            Image (signal or array) in which atoms are bright, such as an annular dark field.
+        mask, com, show_progressbar
+            As for `ricom`.
+
+        Returns
+        -------
+        RotationEstimate
+            To be kept by ``signal.set_acquisition(scan_rotation=estimate.angle,
+            flip_y=estimate.flip_y)``, after a look at its ``confidence``.
+
+        Raises
+        ------
+        ValueError
+            This is no scan of patterns, or the scan is too small.
+        """
+        com = delivered(self._com(None, mask, None, com), False, show_progressbar)
+        return vector_maps.estimate_rotation(com, reference=reference)
+
+    def estimate_center(self, *, mask: Any = None, rows: int = 16) -> tuple[float, float]:
+        """Estimate the place of the undiffracted beam as the mean centre of mass.
+
+        Parameters
+        ----------
+        mask
+            Detector pixels that count, as for `moments`.
+        rows
+            How many scan rows to read, spread evenly over the scan.
+
+        Returns
+        -------
+        tuple of float
+            (ky, kx) [px]; to be kept by ``signal.set_acquisition(center=...)``.
+
+        Raises
+        ------
+        ValueError
+            This is no scan of patterns.
+
+        Examples
+        --------
+        >>> patterns = np.zeros((3, 4, 9, 9))
+        >>> patterns[:, :, 3, 5] = 1
+        >>> STEM4D(patterns).estimate_center()
+        (3.0, 5.0)
+        """
+        self._check_scan()
+        chosen = np.unique(np.linspace(0, self.data.shape[0] - 1, rows).round().astype(int))
+        part = self._deepcopy_with_new_data(self.data[chosen])
+        part.set_acquisition(center=None)
+        y, x = part.moments(mask=mask, lazy_output=False, show_progressbar=False).center
+        return float(y), float(x)
+
+    def virtual_image(
+        self,
+        inner: float | None = None,
+        outer: float | None = None,
+        *,
+        mask: Any = None,
+        center: tuple[float, float] | None = None,
+        units: Literal["mrad", "px"] | None = None,
+        lazy_output: bool | None = None,
+        show_progressbar: bool | None = None,
+    ) -> BaseSignal:
+        """Image of a virtual detector.
+
+        Parameters
+        ----------
+        inner, outer
+            Radii of an annulus, or of a disc for ``inner=0``, in `units`.
+        mask
+            Instead of radii: a HyperSpy ROI on the detector axes, or an array or signal (ky, kx)
+            of booleans or weights.
+        center
+            Centre of the annulus [px], (ky, kx); ``None``: the calibrated one.
+        units
+            ``"mrad"`` or ``"px"``; ``None``: mrad where the detector is calibrated, else px.
+        lazy_output, show_progressbar
+            As for `moments`.
+
+        Returns
+        -------
+        STEMImage
+            Counts.
+
+        Raises
+        ------
+        MissingCalibrationError
+            The centre, or what turns radii in mrad into px, is not known.
+        ValueError
+            Neither radii nor a mask are given, or both; or no pixel lies in the detector.
+        """
+        self._check_scan()
+        radii = (inner, outer)
+        if (None in radii) if mask is None else (radii != (None, None)):
+            raise ValueError("Give either inner and outer radius, or mask=.")
+        detector = mask
+        if mask is None:
+            detector = annulus(self, inner, outer, center=center, units=units)
+        moments = scan_moments(
+            self._source(lazy_output),
+            detectors={"Virtual detector": detector},
+            mask=None,
+            center=None,
+            pattern=False,
+        )
+        return delivered(moments.images["Virtual detector"], lazy_output, show_progressbar)
+
+    def _source(self, lazy_output: bool | None) -> STEM4D:
+        """Return the data as the result is wanted: lazy results need a lazy source."""
+        return self.as_lazy() if lazy_output and not self._lazy else self
+
+    def _com(self, lazy_output: bool | None, mask: Any, center: Any, com: Any = None) -> BaseSignal:
+        """Return the centre of mass, or a given map on the axes and calibration of this scan."""
+        self._check_scan()
+        if com is None:
+            return scan_moments(
+                self._source(lazy_output), detectors={}, mask=mask, center=center, pattern=False
+            ).com
+        if mask is not None or center is not None:
+            raise ValueError("mask and center belong to the pass that made com; leave them out.")
+        if isinstance(com, BaseSignal):
+            vector_maps.check_in_pixels(com)
+        vectors = check_vectors(com)
+        if vectors.shape[:2] != self.data.shape[:2]:
+            raise ValueError(
+                f"com has {vectors.shape[:2]} scan positions, this scan {self.data.shape[:2]}."
+            )
+        return vector_result(
+            self,
+            vectors,
+            unit="px",
+            title="Centre of mass",
+            quantity="Deflection (px)",
+            method="center_of_mass",
+            parameters=parameters_of(com) if isinstance(com, BaseSignal) else {},
+        )
+
+    def _check_scan(self) -> None:
+        """Raise an error that says how to get to a scan of patterns, unless this is one."""
+        axes = self.axes_manager
+        if axes.navigation_dimension != 2:
+            raise ValueError(_WAYS.get(axes.navigation_dimension, _WAYS[3]).format(signal=self))
+        wrong = [
+            f"{axis.name} ({axis.units})"
+            for axis in axes.navigation_axes
+            if axis.name in DETECTOR_NAMES or to_milliradian(1, axis.units, 300) is not None
+        ] or [
+            f"{axis.name} ({axis.units})"
+            for axis in axes.signal_axes
+            if 0 < (to_angstrom(1, axis.units) or 0) <= NANOMETER
+        ]
+        if wrong:
+            raise ValueError(
+                f"{self} looks transposed. The scan belongs on the navigation axes and the "
+                f"detector on the signal axes, which {' and '.join(wrong)} contradicts. Turn it "
+                "round with signal.T, or correct names and units in signal.axes_manager."
+            )
+
+
+#: What to do with other numbers of navigation axes.
+_WAYS = {
+    0: "{signal} is a single pattern; a scan of patterns (two navigation axes) is needed.",
+    1: (
+        "{signal} is a line or a stack of patterns; a scan (two navigation axes) is needed. Load "
+        "it with its scan shape, stem_plugins.hyperspy.load(path, scan_shape=(rows, columns)), or "
+        "reshape the data: STEM4D(signal.data.reshape(rows, columns, ky, kx))."
+    ),
+    3: (
+        "{signal} has more than two navigation axes; take one scan out of the series, for example "
+        "signal.inav[:, :, 0], or add them up, signal.sum(axis=2)."
+    ),
+}
+
+
+class LazySTEM4D(LazySignal, STEM4D):
+    """A `STEM4D` whose patterns are read when they are needed."""
