@@ -29,9 +29,9 @@ SHELL_WORDS = (
     (r" Leave them out with mask=, or replace them, for example by numpy\.nan_to_num\.", ""),
     (r"Pass beam_energy\.", "Give it: --beam-energy 200."),
     (r"\bscan_shape\b", "--scan"),
-    (r"\b(repeat|skip_frames|skip_rows|skip_columns|counter_depth)=", r"--\1 "),
-    (r"\b(skip_frames|skip_rows|skip_columns|counter_depth)\b", r"--\1"),
-    (r"--(skip|counter)_(\w+)", r"--\1-\2"),
+    (r"\brepeat=", "--repeat "),
+    (r"\b(skip|counter)_(frames|rows|columns|depth)=", r"--\1-\2 "),
+    (r"\b(skip|counter)_(frames|rows|columns|depth)\b", r"--\1-\2"),
 )
 
 

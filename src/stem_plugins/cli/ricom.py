@@ -59,7 +59,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         nargs="+",
         choices=FORMATS,
         default=["tif", "zspy", "png"],
-        help="how to save each image (tif zspy png)",
+        metavar="FORMAT",
+        help=f"how to save each image: {' '.join(FORMATS)} (tif zspy png)",
     )
     _add_image_options(parser)
     _add_detector_options(parser)

@@ -1,0 +1,75 @@
+"""``stem-plugins info``: what a file holds, from its headers alone."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from command_runs import ACQUISITION
+
+
+def test_shows_scan_detector_and_calibration(works, scan_file):
+    text, warnings = works("info", scan_file)
+    assert warnings == ""
+    lines = {line.split("  ")[1].strip(): line for line in text.splitlines() if "  " in line}
+    assert "30 × 34 positions" in lines["scan"]
+    assert "32 × 30 px" in lines["detector"]
+    assert "Merlin, 12-bit" in lines["format"]
+    assert "16-bit unsigned integers, big-endian" in lines["numbers"]
+    assert lines["scan step [Å]"].endswith("0.2 (down), 0.25 (across)")
+    assert lines["beam energy [keV]"].endswith("200")
+    assert lines["defocus [Å], positive is underfocus"].endswith("--defocus 100")
+
+
+def test_says_when_nothing_is_known(works, bare_file):
+    text, _ = works("info", bare_file)
+    assert "calibration: nothing is known" in text
+    assert "--beam-energy 200" in text
+
+
+def test_json_can_be_read_back(works, scan_file):
+    text, _ = works("info", scan_file, "--json", "--defocus", "-50")
+    facts = json.loads(text)
+    assert facts["scan_shape"] == [30, 34]
+    assert facts["detector_shape"] == [32, 30]
+    assert facts["dtype"] == ">u2"
+    assert facts["acquisition"] == {**ACQUISITION.to_dict(), "defocus": -50.0}
+    assert facts["metadata"]["hdr"]["ScanX"] == "34"
+
+
+def test_answers_at_once_for_100_gigabytes(works, tmp_path, scan_file):
+    frame = 384 + 2 * 256 * 256
+    header = scan_file.read_bytes()[:384].replace(b",0030,0032,", b",0256,0256,")
+    frames = 872**2
+    path = tmp_path / "large.mib"
+    with open(path, "wb") as file:
+        for number in (0, 1, frames - 1):
+            file.seek(number * frame)
+            file.write(header)
+        file.truncate(frames * frame)
+    works("info", scan_file)  # imports
+    begin = time.perf_counter()
+    text, _ = works("info", path, "--scan", 872, 872)
+    assert time.perf_counter() - begin < 1
+    assert "99.7 GB" in text
+    assert "872 × 872" in text
+
+
+def test_other_formats(works, tmp_path, counts):
+    np.save(tmp_path / "stack.npy", counts.reshape(-1, 32, 30))
+    text, _ = works("info", tmp_path / "stack.npy", "--scan", 30, 34)
+    assert "30 × 34 positions" in text
+    assert "format              npy" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--scan", 7, 9], "1020 frames: 16 times a scan of 7 × 9 positions and 12 more frames"),
+        (["--scan", 99, 99], "too few for a scan of 99 × 99 positions"),
+        (["--skip-rows", 30], "--skip-rows 30"),
+        (["--scan", 0, 9], "above zero"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(fails, scan_file, words, reason):
+    assert reason in fails("info", scan_file, *words)
