@@ -95,19 +95,17 @@ def default_settings(scan_shape: tuple[int, int], radii: np.ndarray) -> RicomSet
     Returns
     -------
     RicomSettings
-        A kernel of 21 positions where it fits, the plane fit against descan, and an annulus over
+        A kernel of 21 positions where it fits, no descan correction, and an annulus over
         the outer half of the detector.
 
     Examples
     --------
     >>> default_settings((8, 9), np.array([1.0, 2.0, 3.0, 4.0]))
-    RicomSettings(kernel_size=17, low=None, high=None, descan='plane', inner=2.0, outer=4.0)
+    RicomSettings(kernel_size=17, low=None, high=None, descan=None, inner=2.0, outer=4.0)
     """
     size = min(21, largest_kernel(scan_shape))
-    descan = "plane" if min(scan_shape) >= 3 else None
     return RicomSettings(
         kernel_size=size,
-        descan=descan,
         inner=float(radii[radii.size // 2 - 1]),
         outer=float(radii[-1]),
     )

@@ -1,0 +1,123 @@
+"""napari's reader: 4D-STEM scans from Merlin and HyperSpy files, lazily."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stem_plugins.io.formats import read_scan
+from stem_plugins.io.merlin import read_merlin
+from stem_plugins.io.scan import Scan
+from stem_plugins.napari.layers import LayerData, scan_layer
+
+__all__ = ["get_reader", "read_scan_layers"]
+
+Reader = Callable[[str | Sequence[str]], list[LayerData]]
+
+
+def get_reader(path: str | Sequence[str]) -> Reader | None:
+    """Return the function that reads a file, or ``None`` when the file is not ours.
+
+    Parameters
+    ----------
+    path
+        ``.mib`` or ``.hdr`` of Merlin, ``.hspy`` or ``.zspy``; of the latter two only those that
+        hold four-dimensional data, since two-dimensional images are no scans. A list is a wish to
+        stack files, which makes no sense for scans.
+
+    Returns
+    -------
+    callable or None
+        `read_scan_layers`.
+    """
+    if not isinstance(path, str):
+        return None
+    path_ = Path(path)
+    is_ours = CHECKS.get(path_.suffix.lower())
+    return read_scan_layers if is_ours is not None and is_ours(path_) else None
+
+
+def _is_merlin_header(path: Path) -> bool:
+    """Whether a .hdr is Merlin's; other programs keep quite other things in files of this name."""
+    with open(path, "rb") as file:
+        return file.read(4) == b"HDR,"
+
+
+def _is_scan_hspy(path: Path) -> bool:
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        return True  # reading says what is wrong with it
+    with h5py.File(path) as file:
+        experiments = file.get("Experiments", {}).values()
+        return any(getattr(group.get("data"), "ndim", 0) == 4 for group in experiments)
+
+
+def _is_scan_zspy(path: Path) -> bool:
+    arrays = list(path.glob("Experiments/*/data/.zarray")) if path.is_dir() else []
+    if not arrays:
+        return True  # a zipped store, or a damaged one: reading says what is wrong with it
+    return any(len(json.loads(array.read_text())["shape"]) == 4 for array in arrays)
+
+
+CHECKS: dict[str, Callable[[Path], bool]] = {
+    ".mib": lambda path: True,
+    ".hdr": _is_merlin_header,
+    ".hspy": _is_scan_hspy,
+    ".zspy": _is_scan_zspy,
+}
+
+
+def read_scan_layers(path: str | Sequence[str]) -> list[LayerData]:
+    """Read a 4D-STEM scan as one lazy layer with its calibration.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    list
+        One layer-data tuple, see `stem_plugins.napari.layers.scan_layer`.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged or holds no scan; the message says what to do.
+    FileNotFoundError
+        A ``.hdr`` without its ``.mib``.
+
+    Warns
+    -----
+    UserWarning
+        It is not known how the frames of a Merlin file form a scan. They are then shown as one
+        line, and the riCOM panel can set the scan shape.
+    """
+    file = Path(path if isinstance(path, str) else path[0])
+    try:
+        scan = read_scan(file)
+    except ValueError as error:
+        scan = _read_as_line(file, error)
+    return [scan_layer(scan, file.stem)]
+
+
+def _read_as_line(path: Path, error: ValueError) -> Scan:
+    """Read the frames of a Merlin file as a single line, or raise the error that was met."""
+    if path.suffix.lower() not in (".mib", ".hdr"):
+        raise error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the first attempt has warned already
+            frames = read_merlin(path, scan_shape=(1, 1), repeat=0).metadata["frames"]
+            scan = read_merlin(path, scan_shape=(1, frames))
+    except ValueError:
+        raise error from None
+    warnings.warn(
+        f"{path.name} is shown as one line of {frames} frames. Set the scan shape in the riCOM "
+        f"panel. ({error})",
+        stacklevel=3,
+    )
+    return scan
