@@ -1,0 +1,78 @@
+"""
+HyperSpy signals
+================
+
+The same methods on HyperSpy signals: calibration lives in axes and metadata, results are
+signals with axes, units and a record of how they were made.
+"""
+
+# %%
+# Open a scan
+# -----------
+# ``load`` opens every format that the package reads. A file that HyperSpy opens itself becomes a
+# 4D-STEM signal by ``hs.load(path, signal_type="4d_stem")``.
+
+import tempfile
+from pathlib import Path
+
+import hyperspy.api as hs
+import matplotlib.pyplot as plt
+
+from stem_plugins import write_merlin
+from stem_plugins.hyperspy import load
+from stem_plugins.simulation import demo_scan
+
+hs.preferences.General.show_progressbar = False
+path = Path(tempfile.mkdtemp()) / "scan.mib"
+simulated = demo_scan((64, 64))
+write_merlin(path, simulated.data, acquisition=simulated.acquisition)
+
+signal = load(path)
+print(signal)
+print(signal.acquisition)
+
+# %%
+# What the file did not know is set in the field's units:
+
+signal.set_acquisition(dwell_time=1e-3)
+signal.axes_manager
+
+# %%
+# One pass, many results
+# ----------------------
+
+result = signal.moments(detectors={"BF": (0, 22), "ADF": (50, 92)}, pattern=True).compute()
+images = [result.images["BF"], result.images["ADF"]]
+images += [signal.ricom(size, com=result.com, descan="plane") for size in (11, 41)]
+for image in images:
+    image.compute() if image._lazy else None
+    print(image, image.metadata.Signal.quantity)
+
+# %%
+# Plots have axes and scale bars because the signals have.
+
+figure = plt.figure(figsize=(11, 3.2))
+hs.plot.plot_images(
+    images,
+    per_row=4,
+    scalebar="all",
+    scalebar_color="white",
+    axes_decor=None,
+    colorbar=None,
+    label=[image.metadata.General.title for image in images],
+    fig=figure,
+)
+
+# %%
+# What made this image?
+# ---------------------
+
+print(images[-1].metadata.stem_plugins)
+
+# %%
+# Crop, and the calibration follows
+# ---------------------------------
+# Nothing is kept beside axes and metadata, so slicing, rebinning, saving and loading keep it.
+
+part = signal.inav[10:40, 20:40].isig[4:, 4:]
+print(part.acquisition.center, "was", signal.acquisition.center)
