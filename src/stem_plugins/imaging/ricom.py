@@ -343,7 +343,7 @@ def kernel_transfer(
         k_y, k_x = frequency * np.sin(angle), frequency * np.cos(angle)
         along_y = np.exp(2j * np.pi * k_y[:, None] * offset)
         along_x = np.exp(2j * np.pi * k_x[:, None] * offset)
-        spectrum = np.einsum("ky,cyx,kx->ck", along_y, kernel, along_x)
+        spectrum = np.einsum("ky,cyk->ck", along_y, kernel @ along_x.T)
         # A gradient field i k̂ at this frequency; the kernel's spectrum is -i times real.
         weight += (1j * (np.sin(angle) * spectrum[0] + np.cos(angle) * spectrum[1])).real
     reach = (size - 1) / 2 * scan_step
