@@ -1,7 +1,8 @@
 """Results as HyperSpy signals: calibrated, named, with the parameters that made them.
 
-Every result carries ``metadata.stem_plugins`` with the calibration (``acquisition``), the
-``method``, its ``parameters`` and the ``version`` of stem-plugins.
+Every result carries ``metadata.stem_plugins`` with the calibration (``acquisition``), the title
+of the data it comes from (``source``), the ``method``, its ``parameters`` and the ``version`` of
+stem-plugins.
 """
 
 from __future__ import annotations
@@ -9,19 +10,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import hyperspy.api as hs
 import numpy as np
 from hyperspy.signal import BaseSignal
 
 from stem_plugins.hyperspy.calibration import read_acquisition
+from stem_plugins.hyperspy.stem_image import (
+    ComplexSTEMImage,
+    LazyComplexSTEMImage,
+    LazySTEMImage,
+    STEMImage,
+)
 from stem_plugins.lazy.blocks import is_lazy
 
 if TYPE_CHECKING:
     import dask.array as da
 
-    from stem_plugins.hyperspy.stem_image import STEMImage
+__all__ = ["delivered", "image_result", "parameters_of", "pattern_result", "vector_result"]
 
-__all__ = ["delivered", "image_result", "parameters_of", "vector_result"]
+#: Metadata of the experiment that results inherit.
+INHERITED = ("Acquisition_instrument", "Sample")
 
 
 def image_result(
@@ -32,7 +39,7 @@ def image_result(
     quantity: str,
     method: str,
     parameters: Mapping[str, Any],
-) -> STEMImage:
+) -> STEMImage | ComplexSTEMImage:
     """Return an image over the scan axes of a signal.
 
     Parameters
@@ -40,7 +47,7 @@ def image_result(
     source
         Signal whose navigation axes are the scan.
     data
-        (scan_y, scan_x), NumPy or dask.
+        (scan_y, scan_x), real or complex, NumPy or dask.
     title
         What the image shows; the source's own title is added.
     quantity
@@ -48,10 +55,14 @@ def image_result(
     method, parameters
         What made it.
     """
-    image = source._get_navigation_signal(data=data)
-    _describe(image, source, title, quantity, method, parameters)
-    image.set_signal_type("stem_image")
-    return image
+    metadata = _metadata(source, title, quantity, "stem_image")
+    metadata["stem_plugins"].update(method=method, parameters=_storable(parameters))
+    # The classes are called directly: going by set_signal_type, HyperSpy builds and copies three
+    # signals, which takes as long as reading some hundred patterns.
+    real = (LazySTEMImage, STEMImage)
+    image_class = real if data.dtype.kind != "c" else (LazyComplexSTEMImage, ComplexSTEMImage)
+    axes = _axes(source.axes_manager.navigation_axes, navigate=False)
+    return image_class[0 if is_lazy(data) else 1](data, axes=axes, metadata=metadata)
 
 
 def vector_result(
@@ -78,22 +89,68 @@ def vector_result(
     title, quantity, method, parameters
         As for `image_result`.
     """
-    axes = [axis.get_axis_dictionary() for axis in source.axes_manager.navigation_axes[::-1]]
+    from pyxem.signals import BeamShift, LazyBeamShift
+
+    metadata = _metadata(source, title, quantity, "beam_shift")
+    metadata["stem_plugins"].update(method=method, parameters=_storable(parameters))
+    axes = _axes(source.axes_manager.navigation_axes, navigate=True)
     axes.append({"name": "component", "size": 2, "navigate": False})
-    data = vectors[..., ::-1] if is_lazy(vectors) else np.ascontiguousarray(vectors[..., ::-1])
-    signal = hs.signals.Signal1D(data, axes=axes)
     if is_lazy(vectors):
-        signal = signal.as_lazy()
-    _describe(signal, source, title, quantity, method, parameters)
-    signal.set_signal_type("beam_shift")
+        signal = LazyBeamShift(vectors[..., ::-1], axes=axes, metadata=metadata)
+    else:
+        data = np.ascontiguousarray(vectors[..., ::-1])
+        signal = BeamShift(data, axes=axes, metadata=metadata)
     signal.column_names = ["x-shift", "y-shift"]
     signal.units = [unit, unit]
     return signal
 
 
-def parameters_of(signal: BaseSignal) -> dict[str, Any]:
-    """Return the parameters of the method that made a signal; none for measured data."""
-    return dict(_provenance(signal).get("parameters", {}))
+def pattern_result(source: BaseSignal, pattern: np.ndarray | da.Array, *, title: str) -> BaseSignal:
+    """Return a diffraction pattern over the detector axes of a signal.
+
+    Parameters
+    ----------
+    source
+        Signal whose signal axes are the detector.
+    pattern
+        (ky, kx), NumPy or dask.
+    title
+        As for `image_result`.
+    """
+    from pyxem.signals import ElectronDiffraction2D, LazyElectronDiffraction2D
+
+    metadata = _metadata(source, title, "Counts", "electron_diffraction")
+    axes = _axes(source.axes_manager.signal_axes, navigate=False)
+    pattern_class = LazyElectronDiffraction2D if is_lazy(pattern) else ElectronDiffraction2D
+    return pattern_class(pattern, axes=axes, metadata=metadata)
+
+
+def _axes(axes: Any, *, navigate: bool) -> list[dict[str, Any]]:
+    return [{**axis.get_axis_dictionary(), "navigate": navigate} for axis in axes[::-1]]
+
+
+def _metadata(
+    source: BaseSignal, title: str, quantity: str, signal_type: str
+) -> dict[str, dict[str, Any]]:
+    from stem_plugins import __version__
+
+    metadata = source.metadata.as_dictionary()
+    name = _provenance(source).get("source", metadata.get("General", {}).get("title", ""))
+    return {
+        "General": {"title": f"{title} of {name}" if name else title},
+        "Signal": {"quantity": quantity, "signal_type": signal_type},
+        **{node: metadata[node] for node in INHERITED if node in metadata},
+        "stem_plugins": {
+            "acquisition": read_acquisition(source).to_dict(),
+            "source": name,
+            "version": __version__,
+        },
+    }
+
+
+def parameters_of(signal: Any) -> dict[str, Any]:
+    """Return the parameters of the method that made a signal; none for anything else."""
+    return dict(_provenance(signal).get("parameters", {})) if hasattr(signal, "metadata") else {}
 
 
 def _provenance(signal: BaseSignal) -> Mapping[str, Any]:
@@ -101,37 +158,13 @@ def _provenance(signal: BaseSignal) -> Mapping[str, Any]:
     return node if "method" in node else {}
 
 
-def _describe(
-    signal: BaseSignal,
-    source: BaseSignal,
-    title: str,
-    quantity: str,
-    method: str,
-    parameters: Mapping[str, Any],
-) -> None:
-    from stem_plugins import __version__
-
-    metadata = source.metadata.as_dictionary()
-    name = _provenance(source).get("source", metadata.get("General", {}).get("title", ""))
-    signal.metadata.General.title = f"{title} of {name}" if name else title
-    signal.metadata.set_item("Signal.quantity", quantity)
-    for node in ("Acquisition_instrument", "Sample"):
-        if node in metadata:
-            signal.metadata.set_item(node, metadata[node])
-    signal.metadata.set_item(
-        "stem_plugins",
-        {
-            "acquisition": read_acquisition(source).to_dict(),
-            "source": name,
-            "method": method,
-            "parameters": {
-                key: list(value) if isinstance(value, tuple) else value
-                for key, value in {**parameters_of(source), **parameters}.items()
-                if value is not None
-            },
-            "version": __version__,
-        },
-    )
+def _storable(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as every file format can hold them."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in parameters.items()
+        if value is not None
+    }
 
 
 def delivered(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import hyperspy.api as hs
@@ -12,14 +12,14 @@ from hyperspy.signal import BaseSignal
 
 from stem_plugins import imaging
 from stem_plugins.hyperspy.calibration import read_acquisition
-from stem_plugins.hyperspy.results import image_result, vector_result
-from stem_plugins.hyperspy.virtual_detectors import virtual_detector
+from stem_plugins.hyperspy.results import image_result, pattern_result, vector_result
+from stem_plugins.hyperspy.virtual_detectors import VirtualDetector, virtual_detector
 from stem_plugins.imaging import Moments
 
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["ScanMoments", "scan_moments"]
+__all__ = ["ScanMoments", "com_result", "one_pass", "scan_moments"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,47 +95,69 @@ def scan_moments(
     pattern: bool,
 ) -> ScanMoments:
     """Do the pass of `stem_plugins.moments` on a signal; see `STEM4D.moments`."""
-    center = center or read_acquisition(signal).center
     described = {name: virtual_detector(signal, value) for name, value in detectors.items()}
-    counted = None if mask is None else virtual_detector(signal, mask)
-    result = imaging.moments(
-        signal,
-        center=center,
-        detectors=[detector.mask for detector in described.values()],
-        mask=None if counted is None else counted.mask,
-        pattern=pattern,
+    result, used = one_pass(
+        signal, detectors=list(described.values()), mask=mask, center=center, pattern=pattern
     )
-    used = {"mask": None if counted is None else counted.parameters}
 
     def image(data: Any, title: str, method: str, **parameters: Any) -> BaseSignal:
-        parameters = {**parameters, **used}
+        parameters["mask"] = used["mask"]
         return image_result(
             signal, data, title=title, quantity="Counts", method=method, parameters=parameters
         )
 
-    com = vector_result(
-        signal,
-        result.com,
-        unit="px",
-        title="Centre of mass",
-        quantity="Deflection (px)",
-        method="center_of_mass",
-        parameters={"center": center or "mean", **used},
-    )
     images = {
         name: image(result.images[index], name, "virtual_image", detector=detector.parameters)
         for index, (name, detector) in enumerate(described.items())
     }
-    mean = None if result.pattern is None else _mean_pattern(signal, result)
-    return ScanMoments(image(result.total, "Total", "total"), com, images, mean, result.center)
+    mean = result.pattern
+    return ScanMoments(
+        image(result.total, "Total", "total"),
+        com_result(signal, result.com, used),
+        images,
+        None if mean is None else pattern_result(signal, mean, title="Mean pattern"),
+        result.center,
+    )
 
 
-def _mean_pattern(signal: BaseSignal, result: Moments) -> BaseSignal:
-    pattern = signal._get_signal_signal(data=result.pattern)
-    title = signal.metadata.General.title
-    pattern.metadata.General.title = f"Mean pattern of {title}" if title else "Mean pattern"
-    for node in ("Acquisition_instrument", "Sample"):
-        if signal.metadata.has_item(node):
-            pattern.metadata.set_item(node, signal.metadata.get_item(node).as_dictionary())
-    pattern.set_signal_type("electron_diffraction")
-    return pattern
+def one_pass(
+    signal: BaseSignal,
+    *,
+    detectors: Sequence[VirtualDetector] = (),
+    mask: Any = None,
+    center: tuple[float, float] | None = None,
+    pattern: bool = False,
+) -> tuple[Moments, dict[str, Any]]:
+    """Do the pass on a signal, with its own centre if none is given.
+
+    Returns
+    -------
+    result : Moments
+        Arrays.
+    used : dict
+        Mask and centre as metadata can hold them.
+    """
+    center = center or read_acquisition(signal).center
+    counted = None if mask is None else virtual_detector(signal, mask)
+    result = imaging.moments(
+        signal,
+        center=center,
+        detectors=[detector.mask for detector in detectors],
+        mask=None if counted is None else counted.mask,
+        pattern=pattern,
+    )
+    used_mask = None if counted is None else counted.parameters
+    return result, {"mask": used_mask, "center": center or "mean"}
+
+
+def com_result(signal: BaseSignal, com: np.ndarray | da.Array, used: Mapping[str, Any]) -> Any:
+    """Return a centre-of-mass map (y, x) as a BeamShift."""
+    return vector_result(
+        signal,
+        com,
+        unit="px",
+        title="Centre of mass",
+        quantity="Deflection (px)",
+        method="center_of_mass",
+        parameters=used,
+    )

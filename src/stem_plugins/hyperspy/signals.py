@@ -12,9 +12,16 @@ from pyxem.signals import ElectronDiffraction2D
 
 from stem_plugins.hyperspy import vector_maps
 from stem_plugins.hyperspy.calibration import Calibrated
-from stem_plugins.hyperspy.results import delivered, parameters_of, vector_result
-from stem_plugins.hyperspy.scan_moments import ScanMoments, scan_moments
-from stem_plugins.hyperspy.virtual_detectors import annulus
+from stem_plugins.hyperspy.results import delivered, image_result, parameters_of
+from stem_plugins.hyperspy.scan_moments import (
+    ScanMoments,
+    com_result,
+    compute_together,
+    one_pass,
+    scan_moments,
+)
+from stem_plugins.hyperspy.vector_maps import VectorMap
+from stem_plugins.hyperspy.virtual_detectors import annulus, virtual_detector
 from stem_plugins.imaging import RotationEstimate
 from stem_plugins.imaging.center_of_mass import check_vectors
 from stem_plugins.io.units import to_angstrom, to_milliradian
@@ -162,8 +169,9 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         >>> STEM4D(patterns).center_of_mass(center=(2, 2)).data.tolist()
         [[[0.0, 0.0], [2.0, 0.0]]]
         """
-        com = self._com(lazy_output, mask, center)
-        return delivered(com, lazy_output, show_progressbar)
+        com = self._vector_map(None, mask, center, lazy_output)
+        result = com_result(self, com.vectors, com.parameters)
+        return delivered(result, lazy_output, show_progressbar)
 
     def ricom(
         self,
@@ -219,7 +227,7 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         ----------
         C.-P. Yu, T. Friedrich et al., Microscopy and Microanalysis 28, 1526 (2022).
         """
-        com = self._com(lazy_output, mask, center, com)
+        com = self._vector_map(com, mask, center, lazy_output)
         image = vector_maps.ricom(com, kernel_size, low=low, high=high, descan=descan)
         return delivered(image, lazy_output, show_progressbar)
 
@@ -254,7 +262,7 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         ValueError
             This is no scan of patterns, or the filter is unusable.
         """
-        com = self._com(lazy_output, mask, center, com)
+        com = self._vector_map(com, mask, center, lazy_output)
         image = vector_maps.icom(com, high_pass=high_pass, descan=descan)
         return delivered(image, lazy_output, show_progressbar)
 
@@ -280,7 +288,7 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         STEMImage
             [rad/Å²] where fully calibrated; ``metadata.Signal.quantity`` names the unit.
         """
-        com = self._com(lazy_output, mask, center, com)
+        com = self._vector_map(com, mask, center, lazy_output)
         image = vector_maps.divergence(com, descan=descan)
         return delivered(image, lazy_output, show_progressbar)
 
@@ -312,7 +320,7 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
             Beam energy or detector step is not known.
         """
         self.acquisition.require("beam_energy", "diffraction_step")
-        com = self._com(lazy_output, mask, center, com)
+        com = self._vector_map(com, mask, center, lazy_output)
         field = vector_maps.electric_field(com, descan=descan)
         return delivered(field, lazy_output, show_progressbar)
 
@@ -344,7 +352,9 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         ValueError
             This is no scan of patterns, or the scan is too small.
         """
-        com = delivered(self._com(None, mask, None, com), False, show_progressbar)
+        vectors = self._vector_map(com, mask, None, None).vectors
+        vectors, *_ = compute_together([vectors], show_progressbar)
+        com = VectorMap(self, vectors, {})
         return vector_maps.estimate_rotation(com, reference=reference)
 
     def estimate_center(self, *, mask: Any = None, rows: int = 16) -> tuple[float, float]:
@@ -424,47 +434,44 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         radii = (inner, outer)
         if (None in radii) if mask is None else (radii != (None, None)):
             raise ValueError("Give either inner and outer radius, or mask=.")
-        detector = mask
         if mask is None:
             detector = annulus(self, inner, outer, center=center, units=units)
-        moments = scan_moments(
-            self._source(lazy_output),
-            detectors={"Virtual detector": detector},
-            mask=None,
-            center=None,
-            pattern=False,
+        else:
+            detector = virtual_detector(self, mask)
+        result, _ = one_pass(self._source(lazy_output), detectors=[detector], center=(0, 0))
+        image = image_result(
+            self,
+            result.images[0],
+            title="Virtual detector",
+            quantity="Counts",
+            method="virtual_image",
+            parameters={"detector": detector.parameters},
         )
-        return delivered(moments.images["Virtual detector"], lazy_output, show_progressbar)
+        return delivered(image, lazy_output, show_progressbar)
 
     def _source(self, lazy_output: bool | None) -> STEM4D:
         """Return the data as the result is wanted: lazy results need a lazy source."""
         return self.as_lazy() if lazy_output and not self._lazy else self
 
-    def _com(self, lazy_output: bool | None, mask: Any, center: Any, com: Any = None) -> BaseSignal:
-        """Return the centre of mass, or a given map on the axes and calibration of this scan."""
+    def _vector_map(
+        self, com: Any, mask: Any, center: tuple[float, float] | None, lazy_output: bool | None
+    ) -> VectorMap:
+        """Return the centre of mass, or a given map, on the axes and calibration of this scan."""
         self._check_scan()
         if com is None:
-            return scan_moments(
-                self._source(lazy_output), detectors={}, mask=mask, center=center, pattern=False
-            ).com
+            result, used = one_pass(self._source(lazy_output), mask=mask, center=center)
+            return VectorMap(self, result.com, used)
         if mask is not None or center is not None:
             raise ValueError("mask and center belong to the pass that made com; leave them out.")
         if isinstance(com, BaseSignal):
-            vector_maps.check_in_pixels(com)
-        vectors = check_vectors(com)
+            vectors = vector_maps.vector_map(com).vectors
+        else:
+            vectors = check_vectors(com)
         if vectors.shape[:2] != self.data.shape[:2]:
             raise ValueError(
                 f"com has {vectors.shape[:2]} scan positions, this scan {self.data.shape[:2]}."
             )
-        return vector_result(
-            self,
-            vectors,
-            unit="px",
-            title="Centre of mass",
-            quantity="Deflection (px)",
-            method="center_of_mass",
-            parameters=parameters_of(com) if isinstance(com, BaseSignal) else {},
-        )
+        return VectorMap(self, vectors, parameters_of(com))
 
     def _check_scan(self) -> None:
         """Raise an error that says how to get to a scan of patterns, unless this is one."""

@@ -12,31 +12,44 @@ metadata, and turned round; do not turn it yourself.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from hyperspy.signal import BaseSignal
 
 from stem_plugins import imaging
 from stem_plugins.hyperspy.calibration import read_acquisition
-from stem_plugins.hyperspy.results import delivered, image_result, vector_result
+from stem_plugins.hyperspy.results import (
+    delivered,
+    image_result,
+    parameters_of,
+    vector_result,
+)
 from stem_plugins.imaging import RotationEstimate, VectorField
+from stem_plugins.imaging.center_of_mass import check_vectors
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 __all__ = [
-    "check_in_pixels",
+    "VectorMap",
     "divergence",
     "electric_field",
     "estimate_rotation",
     "icom",
     "ricom",
     "vector_field",
+    "vector_map",
 ]
 
 Descan = Literal["plane", "parabola"] | None
 
 
 def ricom(
-    com: BaseSignal,
+    com: BaseSignal | VectorMap,
     kernel_size: int = 21,
     *,
     low: float | None = None,
@@ -96,21 +109,28 @@ def ricom(
     >>> image, int(image.data.argmax()) == 7 * 15 + 7
     (<STEMImage, title: riCOM, dimensions: (|15, 15)>, True)
     """
+    com = vector_map(com)
     field = _field(com, descan)
     data = imaging.ricom(field.vectors, kernel_size, low=low, high=high, scan_step=field.scan_step)
     result = image_result(
-        com,
+        com.source,
         data,
         title="riCOM",
         quantity=f"{_integral(field)} ({field.image_unit})",
         method="ricom",
-        parameters={"kernel_size": kernel_size, "low": low, "high": high, "descan": descan},
+        parameters={
+            **com.parameters,
+            "kernel_size": kernel_size,
+            "low": low,
+            "high": high,
+            "descan": descan,
+        },
     )
     return delivered(result, lazy_output, show_progressbar)
 
 
 def icom(
-    com: BaseSignal,
+    com: BaseSignal | VectorMap,
     *,
     high_pass: float | None = None,
     descan: Descan = None,
@@ -141,20 +161,21 @@ def icom(
     --------
     stem_plugins.icom : The same with arrays; there is the mathematics.
     """
+    com = vector_map(com)
     field = _field(com, descan)
     result = image_result(
-        com,
+        com.source,
         imaging.icom(field.vectors, high_pass=high_pass, scan_step=field.scan_step),
         title="iCOM",
         quantity=f"{_integral(field)} ({field.image_unit})",
         method="icom",
-        parameters={"high_pass": high_pass, "descan": descan},
+        parameters={**com.parameters, "high_pass": high_pass, "descan": descan},
     )
     return delivered(result, lazy_output, show_progressbar)
 
 
 def divergence(
-    com: BaseSignal,
+    com: BaseSignal | VectorMap,
     *,
     descan: Descan = None,
     lazy_output: bool | None = None,
@@ -176,20 +197,21 @@ def divergence(
     --------
     stem_plugins.divergence : The same with arrays.
     """
+    com = vector_map(com)
     field = _field(com, descan)
     result = image_result(
-        com,
+        com.source,
         imaging.divergence(field.vectors, scan_step=field.scan_step),
         title="Divergence",
         quantity=f"Divergence ({field.divergence_unit})",
         method="divergence",
-        parameters={"descan": descan},
+        parameters={**com.parameters, "descan": descan},
     )
     return delivered(result, lazy_output, show_progressbar)
 
 
 def vector_field(
-    com: BaseSignal,
+    com: BaseSignal | VectorMap,
     *,
     descan: Descan = None,
     lazy_output: bool | None = None,
@@ -212,22 +234,23 @@ def vector_field(
     --------
     stem_plugins.vector_field : The same with arrays.
     """
+    com = vector_map(com)
     field = _field(com, descan)
     names = {"rad/Å": "Phase gradient", "mrad": "Deflection", "px": "Deflection"}
     result = vector_result(
-        com,
+        com.source,
         field.vectors,
         unit=field.unit,
         title=names[field.unit],
         quantity=f"{names[field.unit]} ({field.unit})",
         method="vector_field",
-        parameters={"descan": descan},
+        parameters={**com.parameters, "descan": descan},
     )
     return delivered(result, lazy_output, show_progressbar)
 
 
 def electric_field(
-    com: BaseSignal,
+    com: BaseSignal | VectorMap,
     *,
     descan: Descan = None,
     lazy_output: bool | None = None,
@@ -255,16 +278,17 @@ def electric_field(
     --------
     stem_plugins.electric_field : The same with arrays.
     """
-    acquisition = read_acquisition(com).require("beam_energy", "diffraction_step")
+    com = vector_map(com)
+    acquisition = read_acquisition(com.source).require("beam_energy", "diffraction_step")
     vectors = _field(com, descan).vectors
     result = vector_result(
-        com,
+        com.source,
         imaging.electric_field(vectors, beam_energy=acquisition.beam_energy),
         unit="V",
         title="Electric field",
         quantity="Projected electric field (V)",
         method="electric_field",
-        parameters={"descan": descan},
+        parameters={**com.parameters, "descan": descan},
     )
     return delivered(result, lazy_output, show_progressbar)
 
@@ -289,15 +313,61 @@ def estimate_rotation(com: BaseSignal, *, reference: BaseSignal | Any = None) ->
     --------
     stem_plugins.estimate_rotation : The same with arrays.
     """
-    check_in_pixels(com)
     if isinstance(reference, BaseSignal):
         reference = reference.data
-    return imaging.estimate_rotation(com, reference=reference)
+    return imaging.estimate_rotation(vector_map(com).vectors, reference=reference)
 
 
-def _field(com: BaseSignal, descan: Descan) -> VectorField:
+@dataclasses.dataclass(frozen=True)
+class VectorMap:
+    """A map of vectors and the signal whose scan axes and calibration it has.
+
+    Parameters
+    ----------
+    source
+        Signal whose navigation axes are the scan.
+    vectors
+        (scan_y, scan_x, 2), vectors (y, x), in px of the detector and in its frame.
+    parameters
+        What made the map, as metadata can hold it.
+    """
+
+    source: BaseSignal
+    vectors: np.ndarray | da.Array
+    parameters: Mapping[str, Any]
+
+
+def vector_map(com: BaseSignal | VectorMap) -> VectorMap:
+    """Return the vectors of a signal, turned to say where the beam went.
+
+    Parameters
+    ----------
+    com
+        A ``BeamShift`` in px.
+
+    Raises
+    ------
+    ValueError
+        It is no vector map, or its vectors are calibrated or turned already.
+    """
+    if isinstance(com, VectorMap):
+        return com
     check_in_pixels(com)
-    acquisition = read_acquisition(com)
+    return VectorMap(com, check_vectors(com), parameters_of(com))
+
+
+def check_in_pixels(com: BaseSignal) -> None:
+    """Refuse a signal of vectors that are calibrated or turned already."""
+    units = com.metadata.get_item("VectorMetadata.units", None)
+    if units is not None and any(unit not in ("px", None) for unit in units):
+        raise ValueError(
+            f"The vectors of {com.metadata.General.title or 'this map'} are in {units[0]}; "
+            "a map in px of the detector is expected, as center_of_mass gives it."
+        )
+
+
+def _field(com: VectorMap, descan: Descan) -> VectorField:
+    acquisition = read_acquisition(com.source)
     if acquisition.scan_rotation is None:
         warnings.warn(
             "The rotation from detector to scan frame is not known; it is taken as 0°, unmirrored. "
@@ -305,17 +375,7 @@ def _field(com: BaseSignal, descan: Descan) -> VectorField:
             "signal.estimate_rotation() finds it.",
             stacklevel=4,
         )
-    return imaging.vector_field(com, acquisition, descan=descan)
-
-
-def check_in_pixels(com: BaseSignal) -> None:
-    """Refuse vectors that are calibrated or turned already."""
-    units = com.metadata.get_item("VectorMetadata.units", None)
-    if units is not None and any(unit not in ("px", None) for unit in units):
-        raise ValueError(
-            f"The vectors of {com.metadata.General.title or 'this map'} are in {units[0]}; "
-            "a map in px of the detector is expected, as center_of_mass gives it."
-        )
+    return imaging.vector_field(com.vectors, acquisition, descan=descan)
 
 
 def _integral(field: VectorField) -> str:
