@@ -6,14 +6,13 @@ intensity of each pattern: ``COM = Σ k I(k) / Σ I(k) - center``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
 
 from stem_plugins.imaging.detectors import (
     DetectorSteps,
@@ -22,13 +21,24 @@ from stem_plugins.imaging.detectors import (
     detector_steps,
     mask_runs,
 )
+from stem_plugins.imaging.frame_memory import flat_pixels, readable
 from stem_plugins.imaging.hyperspy_data import patterns_of
-from stem_plugins.lazy.blocks import is_lazy, map_scan_blocks, scan_row_blocks, thread_count
+from stem_plugins.lazy.blocks import (
+    chunk_by_scan_rows,
+    in_order,
+    is_lazy,
+    map_scan_blocks,
+    scan_row_blocks,
+    thread_count,
+)
 
 if TYPE_CHECKING:
     import dask.array as da
 
 __all__ = ["Moments", "iter_moments", "moments", "virtual_image"]
+
+#: How much of NumPy data one thread reads at a time.
+_STEP_BYTES = 16 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +116,13 @@ class _Pass:
         )
 
 
+class _Block(NamedTuple):
+    """Raw sums of a block of frames."""
+
+    values: np.ndarray  # (rows, columns, 3 + detectors): total, Σ y v, Σ x v, detectors
+    pattern: np.ndarray | None  # sum of the frames
+
+
 def moments(
     data: np.ndarray | da.Array,
     *,
@@ -157,18 +174,10 @@ def moments(
     """
     data = check_4d(data)
     task = _Pass.build(data.shape, mask, detectors, pattern)
-    values: np.ndarray | da.Array
-    summed: np.ndarray | da.Array
     if is_lazy(data):
-        values, summed = map_scan_blocks(
-            partial(_block_moments, task=task),
-            data,
-            channels=3 + task.detector_count,
-            reduced_shape=task.detector_shape if pattern else (0, 0),
-        )
-    else:
-        values, summed = _in_threads(np.asarray(data), task, workers or thread_count())
-    return _assemble(values, summed if pattern else None, center)
+        return _lazy_moments(data, task, center)
+    blocks = _iter_blocks(np.asarray(data), task, workers or thread_count(), _STEP_BYTES)
+    return _join([[block] for _, block in blocks], center=center)
 
 
 def iter_moments(
@@ -177,18 +186,21 @@ def iter_moments(
     detectors: Sequence[np.ndarray] = (),
     mask: np.ndarray | None = None,
     pattern: bool = False,
-    block_bytes: int = 16 * 2**20,
+    workers: int | None = None,
+    block_bytes: int = _STEP_BYTES,
 ) -> Iterator[tuple[slice, Moments]]:
     """Do the pass of `moments` block by block, for pictures that fill while it runs.
 
-    Closing the generator stops the pass; nothing runs on behind it.
+    Closing the generator stops the pass after the few blocks in work.
 
     Parameters
     ----------
     data, detectors, mask, pattern
         As for `moments`.
+    workers
+        Threads that work on blocks; ``None``: as many as there are cores.
     block_bytes
-        About how much is read between two results.
+        About how much of NumPy data is read between two results; dask data keep their chunks.
 
     Yields
     ------
@@ -206,25 +218,20 @@ def iter_moments(
     """
     data = check_4d(data)
     task = _Pass.build(data.shape, mask, detectors, pattern)
-    if is_lazy(data) and data.numblocks[2:] == (1, 1):
-        edges = np.cumsum([0, *data.chunks[0]])
-        blocks: Iterator[slice] = map(slice, edges[:-1], edges[1:])
-    else:
-        blocks = scan_row_blocks(data.shape, data.dtype.itemsize, block_bytes=block_bytes)
-    for rows in blocks:
-        block = data[rows].compute() if is_lazy(data) else np.asarray(data[rows])
-        values, summed = _block_moments(block, (int(rows.start), 0), task=task)
-        frames = values.shape[0] * values.shape[1]
-        yield (
-            slice(int(rows.start), int(rows.stop)),
-            Moments(
-                values[..., 0],
-                _absolute_com(values),
-                np.moveaxis(values[..., 3:], -1, 0),
-                summed / frames if pattern else None,
-                np.zeros(2),
-            ),
-        )
+    return _iter_rows(data, task, workers or thread_count(), block_bytes)
+
+
+def _iter_rows(
+    data: Any, task: _Pass, workers: int, block_bytes: int
+) -> Iterator[tuple[slice, Moments]]:
+    with contextlib.closing(_iter_blocks(data, task, workers, block_bytes)) as blocks:
+        for rows, block in blocks:
+            yield (
+                rows,
+                dataclasses.replace(
+                    _join([[block]], center=(0, 0)), com=_absolute_com(block.values)
+                ),
+            )
 
 
 def virtual_image(
@@ -278,38 +285,62 @@ def check_4d(data: Any) -> Any:
     return data
 
 
-def _in_threads(data: np.ndarray, task: _Pass, workers: int) -> tuple[np.ndarray, np.ndarray]:
-    """Run the pass over NumPy data, blocks of rows on threads; the kernel releases the GIL."""
-    values = np.empty((*data.shape[:2], 3 + task.detector_count))
-    summed = np.zeros(task.detector_shape if task.pattern else (0, 0))
-    blocks = list(scan_row_blocks(data.shape, data.dtype.itemsize, block_bytes=16 * 2**20))
+def _lazy_moments(data: da.Array, task: _Pass, center: tuple[float, float] | None) -> Moments:
+    """Do the pass over dask data; every field of the result hangs on one task."""
+    import dask.array as da
 
-    def one(rows: slice) -> np.ndarray:
-        values[rows], block_sum = _block_moments(data[rows], (rows.start, 0), task=task)
-        return block_sum
+    run = partial(_block_moments, task=task)
+    whole = map_scan_blocks(run, data, partial(_join, center=center))
+    scan, detector = data.shape[:2], data.shape[2:]
 
-    if workers == 1 or len(blocks) == 1:
-        for rows in blocks:
-            summed += one(rows)
+    def field(name: str, shape: tuple[int, ...]) -> da.Array:
+        return da.from_delayed(getattr(whole, name), shape, dtype=np.float64)
+
+    return Moments(
+        field("total", scan),
+        field("com", (*scan, 2)),
+        field("images", (task.detector_count, *scan)),
+        field("pattern", detector) if task.pattern else None,
+        field("center", (2,)),
+    )
+
+
+def _iter_blocks(
+    data: Any, task: _Pass, workers: int, block_bytes: int
+) -> Generator[tuple[slice, _Block], None, None]:
+    """Do the pass on threads, whole scan rows at a time, in order; the kernel frees the GIL."""
+    if is_lazy(data):
+        data = chunk_by_scan_rows(data)
+        edges = np.cumsum([0, *data.chunks[0]]).tolist()
+        rows_of_blocks: Iterator[slice] = map(slice, edges[:-1], edges[1:])
+        # Delayed once: slicing the array for every block would cost more than the block itself.
+        grid = dict(zip(edges, data.to_delayed()[:, :, 0, 0], strict=False))
     else:
-        with ThreadPoolExecutor(workers) as pool:
-            for block_sum in pool.map(one, blocks):
-                summed += block_sum
-    return values, summed
+        rows_of_blocks = scan_row_blocks(data.shape, data.dtype.itemsize, block_bytes=block_bytes)
+
+    def one(rows: slice) -> tuple[slice, _Block]:
+        if not is_lazy(data):
+            return rows, _block_moments(data[rows], (rows.start, 0), task=task)
+        columns = np.cumsum([0, *data.chunks[1]]).tolist()
+        parts = [
+            _block_moments(block.compute(), (rows.start, column), task=task)
+            for block, column in zip(grid[rows.start], columns, strict=False)
+        ]
+        return rows, _beside(parts)
+
+    return in_order(one, rows_of_blocks, workers=workers)
 
 
-def _block_moments(
-    block: np.ndarray, offset: tuple[int, int], *, task: _Pass
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (total, Σ y v, Σ x v, detectors…) per position of a block, and its summed pattern."""
+def _block_moments(block: np.ndarray, offset: tuple[int, int], *, task: _Pass) -> _Block:
+    """Do the pass over one block whose first frame lies at the scan position `offset`."""
     from stem_plugins.imaging.moments_kernel import (
         accumulator_dtype,
         moments_of_frames,
         rows_before_overflow,
     )
 
-    block = _readable(np.asarray(block))
-    pixels, start, strides = _flat(block)
+    block = readable(np.asarray(block))
+    pixels, start, strides = flat_pixels(block)
     dtype = accumulator_dtype(block.dtype)
     values = np.zeros((*block.shape[:2], 3))
     images = np.zeros((*block.shape[:2], task.detector_count))
@@ -337,34 +368,14 @@ def _block_moments(
             "infinite pixels. Leave them out with mask=, or replace them, for example by "
             "numpy.nan_to_num."
         )
-    return np.concatenate([values, images], axis=2), pattern
+    return _Block(np.concatenate([values, images], axis=2), pattern if task.pattern else None)
 
 
-def _readable(block: np.ndarray) -> np.ndarray:
-    """Return the block in a form the kernel reads in place; a copy only where there is no other."""
-    if block.dtype == bool:
-        block = block.view(np.uint8)
-    if block.dtype.kind == "f" and block.dtype.itemsize not in (4, 8):
-        block = block.astype(np.float64 if block.dtype.itemsize > 8 else np.float32)
-    in_place = (
-        block.flags.aligned
-        and (block.shape[3] == 1 or block.strides[3] == block.itemsize)
-        and all(stride % block.itemsize == 0 for stride in block.strides)
-    )
-    return block if in_place else np.ascontiguousarray(block)
-
-
-def _flat(block: np.ndarray) -> tuple[np.ndarray, int, tuple[int, int, int]]:
-    """Return the memory under a block as one row of machine-typed pixels, and how to walk it."""
-    low, high = byte_bounds(block)
-    native = block.view(np.ndarray).view(block.dtype.newbyteorder("="))
-    ascending = native[tuple(slice(None, None, -1 if step < 0 else 1) for step in native.strides)]
-    pixels = np.lib.stride_tricks.as_strided(
-        ascending, ((high - low) // block.itemsize,), (block.itemsize,), writeable=False
-    )
-    start = (block.__array_interface__["data"][0] - low) // block.itemsize
-    sy, sx, row = (stride // block.itemsize for stride in block.strides[:3])
-    return pixels, start, (sy, sx, row)
+def _beside(blocks: Sequence[_Block]) -> _Block:
+    """Join blocks of the same scan rows."""
+    values = np.concatenate([block.values for block in blocks], axis=1)
+    patterns = [block.pattern for block in blocks if block.pattern is not None]
+    return _Block(values, np.sum(patterns, axis=0) if patterns else None)
 
 
 def _absolute_com(values: np.ndarray) -> np.ndarray:
@@ -374,28 +385,23 @@ def _absolute_com(values: np.ndarray) -> np.ndarray:
         return np.where(total > 0, values[..., 1:3] / total, np.nan)
 
 
-def _assemble(values: Any, summed: Any, center: tuple[float, float] | None) -> Moments:
-    """Turn the pass's raw sums into `Moments`; the same code for NumPy and dask arrays."""
-    if is_lazy(values):
-        import dask.array as da
-
-        absolute: Any = da.map_blocks(
-            _absolute_com, values, chunks=(*values.chunks[:2], (2,)), dtype=np.float64
-        )
-        xp: Any = da
+def _join(grid: list[list[_Block]], *, center: tuple[float, float] | None) -> Moments:
+    """Turn the raw sums of all blocks, one list per row of blocks, into `Moments`."""
+    rows = [_beside(blocks) for blocks in grid]
+    values = np.concatenate([row.values for row in rows])
+    patterns = [row.pattern for row in rows if row.pattern is not None]
+    com = _absolute_com(values)
+    empty = np.isnan(com)
+    if center is not None:
+        place = np.array(center, np.float64).reshape(2)
+    elif empty.all():
+        place = np.zeros(2)
     else:
-        absolute, xp = _absolute_com(values), np
-    empty = xp.isnan(absolute)
-    if center is None:
-        counted = (~empty).sum(axis=(0, 1))
-        place = xp.where(empty, 0, absolute).sum(axis=(0, 1)) / xp.where(counted == 0, 1, counted)
-    else:
-        place = xp.asarray(np.array(center, np.float64).reshape(2))
-    frames = values.shape[0] * values.shape[1]
+        place = np.nanmean(com, axis=(0, 1))
     return Moments(
-        values[..., 0],
-        xp.where(empty, 0, absolute - place),
-        xp.moveaxis(values[..., 3:], -1, 0),
-        None if summed is None else summed / frames,
-        place,
+        total=values[..., 0],
+        com=np.where(empty, 0, com - place),
+        images=np.moveaxis(values[..., 3:], -1, 0),
+        pattern=np.sum(patterns, axis=0) / values[..., 0].size if patterns else None,
+        center=place,
     )

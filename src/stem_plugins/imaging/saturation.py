@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numba
 import numpy as np
 
+from stem_plugins.imaging.frame_memory import flat_pixels, readable
 from stem_plugins.imaging.moments import check_4d
 from stem_plugins.lazy.blocks import is_lazy, map_scan_blocks
 
@@ -52,26 +54,50 @@ def saturated_pixels(
     data = check_4d(data)
     if data.dtype.kind not in "iu" or not 0 < limit <= np.iinfo(data.dtype).max:
         raise ValueError(f"Pixels of type {data.dtype} have no limit of {limit} counts.")
-    if is_lazy(data):
-        values, per_pixel = map_scan_blocks(
-            partial(_count, limit=limit), data, channels=1, reduced_shape=data.shape[2:]
-        )
-    else:
-        values, per_pixel = _count(np.asarray(data), (0, 0), limit=limit)
-    return values[..., 0], per_pixel
+    if not is_lazy(data):
+        return _count(np.asarray(data), (0, 0), limit=limit)
+    import dask.array as da
+
+    whole: Any = map_scan_blocks(partial(_count, limit=limit), data, _join)
+    return (
+        da.from_delayed(whole[0], data.shape[:2], dtype=np.float64),
+        da.from_delayed(whole[1], data.shape[2:], dtype=np.float64),
+    )
+
+
+def _join(
+    grid: list[list[tuple[np.ndarray, np.ndarray]]],
+) -> tuple[np.ndarray, np.ndarray]:
+    rows = [np.concatenate([values for values, _ in blocks], axis=1) for blocks in grid]
+    per_pixel = np.sum([count for blocks in grid for _, count in blocks], axis=0)
+    return np.concatenate(rows), per_pixel
 
 
 def _count(
     block: np.ndarray, offset: tuple[int, int], *, limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    # Equality survives a swap of bytes on both sides, and is fast on machine-typed numbers.
-    native = block.view(np.ndarray).view(block.dtype.newbyteorder("="))
-    wanted = np.array(limit, block.dtype).view(native.dtype)
-    per_pattern = np.zeros((*block.shape[:2], 1))
-    per_pixel = np.zeros(block.shape[2:])
-    for row, patterns in enumerate(native):
-        full = patterns == wanted
-        if full.any():
-            per_pattern[row, :, 0] = np.count_nonzero(full, axis=(1, 2))
-            per_pixel += np.count_nonzero(full, axis=0)
+    block = readable(np.asarray(block))
+    pixels, start, strides = flat_pixels(block)
+    # Equality survives a swap of bytes on both sides.
+    wanted = np.array(limit, block.dtype).view(pixels.dtype)[()]
+    per_pattern, per_pixel = np.zeros(block.shape[:2]), np.zeros(block.shape[2:])
+    _count_equal(pixels, start, strides, wanted, per_pattern, per_pixel)
     return per_pattern, per_pixel
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _count_equal(  # type: ignore[no-untyped-def]
+    pixels, start, strides, wanted, per_pattern, per_pixel
+):
+    for y in range(per_pattern.shape[0]):
+        for x in range(per_pattern.shape[1]):
+            for j in range(per_pixel.shape[0]):
+                first = start + y * strides[0] + x * strides[1] + j * strides[2]
+                row = pixels[first : first + per_pixel.shape[1]]
+                hits = 0
+                for i in range(row.size):
+                    hits += row[i] == wanted
+                if hits:
+                    per_pattern[y, x] += hits
+                    for i in range(row.size):
+                        per_pixel[j, i] += row[i] == wanted

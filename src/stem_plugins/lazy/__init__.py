@@ -2,6 +2,7 @@
 
 from stem_plugins.lazy.blocks import (
     chunk_by_scan_rows,
+    in_order,
     is_lazy,
     map_scan_blocks,
     map_whole,
@@ -11,6 +12,7 @@ from stem_plugins.lazy.blocks import (
 
 __all__ = [
     "chunk_by_scan_rows",
+    "in_order",
     "is_lazy",
     "map_scan_blocks",
     "map_whole",

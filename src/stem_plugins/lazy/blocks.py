@@ -1,30 +1,38 @@
 """Blocks of 4D data: whole detector frames, whole scan rows where they fit.
 
-Every one-pass method sees the data through the two maps of this module. `map_scan_blocks` turns
-blocks of frames into values per scan position plus one value per block (a summed pattern);
-`map_whole` applies a function of small 2D or 3D maps. Both give a dask array for a dask array
-and compute nothing themselves, so the same graph runs on threads, processes or a cluster.
+Every one-pass method sees the data through the maps of this module. `map_scan_blocks` turns
+blocks of frames into results that one last task joins; `map_whole` applies a function of small
+maps; `in_order` works on threads for pictures that grow. The first two give a dask array for a
+dask array and compute nothing themselves, so the same graph runs on threads, processes or a
+cluster.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     import dask.array as da
+    from dask.delayed import Delayed
 
 __all__ = [
     "chunk_by_scan_rows",
+    "in_order",
     "is_lazy",
     "map_scan_blocks",
     "map_whole",
     "scan_row_blocks",
     "thread_count",
 ]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 #: Size of one block of frames. Large enough that scheduling costs nothing, small enough that a
 #: few blocks in flight stay far below the memory of any machine.
@@ -107,53 +115,84 @@ def chunk_by_scan_rows(data: da.Array) -> da.Array:
 
 
 def map_scan_blocks(
-    function: Callable[..., tuple[np.ndarray, np.ndarray]],
+    function: Callable[[np.ndarray, tuple[int, int]], Any],
     data: da.Array,
-    *,
-    channels: int,
-    reduced_shape: tuple[int, ...],
-) -> tuple[da.Array, da.Array]:
-    """Apply a function to every block of frames, in one pass for both of its results.
+    join: Callable[[list[list[Any]]], Any],
+) -> Delayed:
+    """Apply a function to every block of frames and join all results, in one lazy pass.
+
+    Few tasks, one per block and one to join, because at the speed of the kernels a task more per
+    block is time that can be seen.
 
     Parameters
     ----------
     function
-        Called as ``function(block, offset)`` with frames ``(rows, columns, ky, kx)`` and the
-        scan position of the first of them. Returns values per position
-        ``(rows, columns, channels)`` and an array of `reduced_shape`, both float64.
+        Called as ``function(block, offset)`` with frames ``(rows, columns, ky, kx)`` as NumPy
+        array and the scan position of the first of them.
     data
         Lazy data, (scan_y, scan_x, ky, kx).
-    channels
-        How many values the function gives per scan position.
-    reduced_shape
-        Shape of the function's second result.
+    join
+        Called with the results as nested lists, one list per row of blocks.
 
     Returns
     -------
-    values : dask.array.Array
-        (scan_y, scan_x, channels).
-    reduced : dask.array.Array
-        Sum of the second results over all blocks.
+    dask.delayed.Delayed
+        What `join` returns.
     """
     import dask
-    import dask.array as da
 
     data = chunk_by_scan_rows(data)
-    blocks = data.to_delayed()[:, :, 0, 0]
-    heights, widths = data.chunks[:2]
-    call = dask.delayed(function, nout=2, pure=True)
-    values: list[list[da.Array]] = []
-    reduced: list[da.Array] = []
-    for i, height in enumerate(heights):
-        values.append([])
-        for j, width in enumerate(widths):
-            offset = (sum(heights[:i]), sum(widths[:j]))
-            per_position, per_block = call(blocks[i, j], offset)
-            shape = (height, width, channels)
-            values[-1].append(da.from_delayed(per_position, shape, dtype=np.float64))
-            reduced.append(da.from_delayed(per_block, reduced_shape, dtype=np.float64))
-    whole = da.concatenate([da.concatenate(row, axis=1) for row in values], axis=0)
-    return whole, da.stack(reduced).sum(axis=0)
+    heights, widths = (np.cumsum([0, *chunks]) for chunks in data.chunks[:2])
+    call = dask.delayed(function, pure=True)
+    results = [
+        [call(block, (int(y), int(x))) for block, x in zip(row, widths, strict=False)]
+        for row, y in zip(data.to_delayed()[:, :, 0, 0], heights, strict=False)
+    ]
+    return dask.delayed(join, pure=True)(results)
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int
+) -> Generator[Result, None, None]:
+    """Apply a function on threads and yield the results in the order of the items.
+
+    Only a few items are worked on ahead of the one that is yielded, so memory stays bounded; and
+    closing the generator waits for these few alone.
+
+    Parameters
+    ----------
+    function
+        Called with one item; releases the GIL where it works hard.
+    items
+        What to work on.
+    workers
+        Number of threads.
+
+    Yields
+    ------
+    object
+        What the function returned, item by item.
+
+    Examples
+    --------
+    >>> list(in_order(lambda number: number**2, range(4), workers=2))
+    [0, 1, 4, 9]
+    """
+    if workers == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def map_whole(
