@@ -99,9 +99,9 @@ def estimate_rotation(
     -----
     With V the Fourier transform of the map (minus its mean plane), ``L = k̂ · V`` and
     ``T = k̂_y V_x - k̂_x V_y``, turning the vectors by θ gives ``T' = T cos θ - L sin θ``. The sum
-    of ``|T'|²`` is least at ``tan 2θ = 2 Σ Re(L T*) / Σ (|L|² - |T|²)``. Frequencies count by how far
-    they rise above the noise. The errors come from leaving out sixteenths of the spectrum, and of
-    the image, in turn (jackknife).
+    of ``|T'|²`` is least at ``tan 2θ = 2 Σ Re(L T*) / Σ (|L|² - |T|²)``. Frequencies count by how
+    far they rise above the noise. The errors come from leaving out sixteenths of the spectrum, and
+    of the image, in turn (jackknife).
 
     Examples
     --------
