@@ -2,9 +2,11 @@
 
 import pytest
 from command_runs import ACQUISITION, spot_patterns
+from vector_fields import atom_field, detector_frame
+
 from stem_plugins.cli import main
 from stem_plugins.io import write_merlin
-from vector_fields import atom_field, detector_frame
+
 
 @pytest.fixture(scope="session")
 def counts():

@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+
 import stem_plugins
 from stem_plugins.cli import main, messages
 from stem_plugins.cli.command_line import build_parser
@@ -123,12 +124,10 @@ def test_a_file_name_may_follow_one_number():
 def test_options_win_over_the_toml_file(tmp_path):
     path = tmp_path / "microscope.toml"
     path.write_text(
-        'beam_energy = 300\nconvergence_angle = 25\n[aberrations]\nC30 = 1.2e7\n', encoding="utf-8"
+        "beam_energy = 300\nconvergence_angle = 25\n[aberrations]\nC30 = 1.2e7\n", encoding="utf-8"
     )
     given = options_of(f"--acquisition {path} --beam-energy 200")
-    assert given == Acquisition(
-        beam_energy=200, convergence_angle=25, aberrations={"C30": 1.2e7}
-    )
+    assert given == Acquisition(beam_energy=200, convergence_angle=25, aberrations={"C30": 1.2e7})
 
 
 def test_missing_calibration_is_explained_by_options():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from command_runs import ACQUISITION, names, start
 from rsciio.zspy import file_reader as read_zspy
+
 from stem_plugins.cli import main
 from stem_plugins.io import read_scan
 

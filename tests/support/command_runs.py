@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
 from stem_plugins.optics import Acquisition
 
 #: What the scan was made with.

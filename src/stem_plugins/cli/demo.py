@@ -160,7 +160,7 @@ def _results(mib: Path) -> Results:
     assert step is not None
     mask = annular_detector(scan.data.shape[2:], *ADF, center=center, pixel_size=step)
     moments = scan_moments(scan, detectors=[mask], center=center, pattern=True)
-    return Results(moments, vector_field(moments.com, acquisition, descan="plane"), acquisition)
+    return Results(moments, vector_field(moments.com, acquisition), acquisition)
 
 
 def _prepare_folder(folder: Path, paths: list[Path], *, overwrite: bool) -> None:

@@ -73,8 +73,7 @@ def demo_scan(
 
     SrTiO₃ [001], 20 Å thick, with an edge to vacuum, seen by multislice with frozen phonons: heavy
     columns (Sr), lighter ones (Ti with O) and light ones (O alone, which an annular dark field
-    misses). 200 kV, 22 mrad, 48×48 detector pixels of 4 mrad, rotated by 15°, with a slight
-    descan.
+    misses). 200 kV, 22 mrad, 48×48 detector pixels of 4 mrad, rotated by 15°.
 
     Parameters
     ----------
@@ -111,7 +110,6 @@ def demo_scan(
         phonons_per_position=1,
         dose=dose,
         seed=seed,
-        descan=[[0.004, 0.001], [-0.002, 0.003]],
         workers=workers,
         progress=progress,
     )
