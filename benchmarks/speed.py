@@ -84,7 +84,7 @@ def through_hyperspy(path: Path) -> np.ndarray:
     import stem_plugins.hyperspy.reader as reader
 
     with dask.config.set(scheduler="single-threaded"):
-        signal = hs.load(path, reader=reader, lazy=True, signal_type="4d_stem")
+        signal = hs.load(path, file_format=reader, lazy=True, signal_type="4d_stem")
         image = signal.ricom(KERNEL)
         image.compute(show_progressbar=False)
         return image.data
@@ -101,7 +101,7 @@ def pyxem_center_of_mass(path: Path, rows: int) -> Callable[[], object]:
 
     def work() -> object:
         return signal.get_direct_beam_position(
-            method="center_of_mass", show_progressbar=False, num_workers=1
+            method="center_of_mass", num_workers=1
         )
 
     return work

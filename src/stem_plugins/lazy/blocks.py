@@ -140,15 +140,21 @@ def map_scan_blocks(
         What `join` returns.
     """
     import dask
+    from dask.base import tokenize
 
     data = chunk_by_scan_rows(data)
     heights, widths = (np.cumsum([0, *chunks]) for chunks in data.chunks[:2])
-    call = dask.delayed(function, pure=True)
+    # One token for all blocks: dask would otherwise look through the function for each of them.
+    token = tokenize(function, join, data)
+    call = dask.delayed(function, name=f"scan-function-{token}", traverse=False)
     results = [
-        [call(block, (int(y), int(x))) for block, x in zip(row, widths, strict=False)]
+        [
+            call(block, (int(y), int(x)), dask_key_name=(f"scan-block-{token}", int(y), int(x)))
+            for block, x in zip(row, widths, strict=False)
+        ]
         for row, y in zip(data.to_delayed()[:, :, 0, 0], heights, strict=False)
     ]
-    return dask.delayed(join, pure=True)(results)
+    return dask.delayed(join, name=f"scan-join-{token}")(results, dask_key_name=f"scan-{token}")
 
 
 def in_order(
