@@ -1,5 +1,7 @@
 """Blocks of scan rows: complete, whole detectors, one pass, also on worker processes."""
 
+import time
+
 import dask
 import dask.array as da
 import numpy as np
@@ -8,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stem_plugins.imaging import icom, moments, ricom
-from stem_plugins.lazy import chunk_by_scan_rows, is_lazy, map_whole, scan_row_blocks
+from stem_plugins.lazy import (
+    chunk_by_scan_rows,
+    in_order,
+    is_lazy,
+    map_whole,
+    scan_row_blocks,
+)
 
 
 @given(st.tuples(*[st.integers(1, 40)] * 4), st.integers(1, 8), st.integers(1, 100_000))
@@ -36,6 +44,26 @@ def test_map_whole_follows_its_input():
     lazy = map_whole(np.transpose, da.arange(6, chunks=2).reshape(2, 3), shape=(3, 2))
     assert isinstance(lazy, da.Array)
     np.testing.assert_array_equal(lazy.compute(), eager)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_in_order_keeps_the_order_and_stops_when_closed(workers):
+    started = []
+
+    def slow_first(number):
+        started.append(number)
+        time.sleep(0.02 if number == 0 else 0)
+        return number
+
+    results = in_order(slow_first, range(1000), workers=workers)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    results.close()
+    assert len(started) < 40
+
+
+def test_an_error_in_one_item_reaches_the_caller():
+    with pytest.raises(ZeroDivisionError):
+        list(in_order(lambda number: 1 / number, [1, 0, 1], workers=2))
 
 
 @pytest.fixture(scope="module")
