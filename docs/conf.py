@@ -45,7 +45,7 @@ autosummary_generate = True
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 maximum_signature_line_length = 80
-add_module_names = False
+add_module_names = True
 python_use_unqualified_type_names = True
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
@@ -85,7 +85,7 @@ html_theme_options = {
     "github_url": "https://github.com/stem-plugins/stem-plugins",
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }

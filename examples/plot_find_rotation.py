@@ -59,7 +59,7 @@ variants = {
     "180° off": found.replace(scan_rotation=estimate.angle + 180),
 }
 extent = (0, shape[1] * 0.02, shape[0] * 0.02, 0)
-figure, axes = plt.subplots(2, 4, figsize=(11, 5.6), layout="constrained")
+figure, axes = plt.subplots(2, 4, figsize=(11, 5.6), layout="compressed")
 for (title, acquisition), (top, bottom) in zip(variants.items(), axes.T, strict=True):
     field = stem.vector_field(com, acquisition)
     image = stem.ricom(field.vectors, 31, scan_step=field.scan_step)

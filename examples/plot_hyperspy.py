@@ -42,24 +42,24 @@ signal.axes_manager
 # ----------------------
 
 result = signal.moments(detectors={"BF": (0, 22), "ADF": (50, 92)}, pattern=True).compute()
-images = [result.images["BF"], result.images["ADF"]]
-images += [signal.ricom(size, com=result.com, descan="plane") for size in (11, 41)]
-for image in images:
-    image.compute() if image._lazy else None
-    print(image, image.metadata.Signal.quantity)
+images = {"BF": result.images["BF"], "ADF": result.images["ADF"]}
+for size in (11, 41):
+    images[f"riCOM {size}×{size}"] = signal.ricom(size, com=result.com, descan="plane")
+for name, image in images.items():
+    print(f"{name}: {image}, {image.metadata.Signal.quantity}")
 
 # %%
 # Plots have axes and scale bars because the signals have.
 
 figure = plt.figure(figsize=(11, 3.2))
 hs.plot.plot_images(
-    images,
+    list(images.values()),
     per_row=4,
     scalebar="all",
     scalebar_color="white",
     axes_decor=None,
     colorbar=None,
-    label=[image.metadata.General.title for image in images],
+    label=list(images),
     fig=figure,
 )
 
@@ -67,7 +67,7 @@ hs.plot.plot_images(
 # What made this image?
 # ---------------------
 
-print(images[-1].metadata.stem_plugins)
+print(image.metadata.stem_plugins)
 
 # %%
 # Crop, and the calibration follows

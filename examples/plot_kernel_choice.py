@@ -38,7 +38,7 @@ for number, (label, options) in enumerate(kernels.items()):
         ax.plot(transfer.frequency, line, f"C{number}--", lw=0.8)
 ax.axhline(1, color="gray", lw=0.5)
 ax.set(xlabel="spatial frequency [1/Å]", ylabel="weight on the potential", xlim=(0, 1.5))
-ax.legend(title="kernel")
+ax.legend(title="kernel", loc="center left", bbox_to_anchor=(1, 0.5))
 
 # %%
 # The same on an image
@@ -61,7 +61,7 @@ com = stem.center_of_mass(scan.data, center=scan.acquisition.center)
 field = stem.vector_field(com, scan.acquisition)
 
 extent = (0, 96 * step / 10, 96 * step / 10, 0)
-figure, axes = plt.subplots(2, 3, figsize=(9, 6), layout="constrained")
+figure, axes = plt.subplots(2, 3, figsize=(9, 6), layout="compressed")
 for (label, options), (top, bottom) in zip(kernels.items(), axes.T, strict=True):
     size, limits = options["size"], {key: options.get(key) for key in ("low", "high")}
     image = stem.ricom(field.vectors, size, **limits, scan_step=field.scan_step)

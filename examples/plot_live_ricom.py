@@ -38,7 +38,7 @@ for rows, part in stem.iter_moments(scan.data, block_bytes=2**20):
 
 extent = (0, 64 * acquisition.scan_step[1] / 10, 64 * acquisition.scan_step[0] / 10, 0)
 chosen = np.linspace(0, len(pictures) - 1, 5)[1:].round().astype(int)
-figure, axes = plt.subplots(1, 4, figsize=(12, 3.3), layout="constrained")
+figure, axes = plt.subplots(1, 4, figsize=(12, 3.3), layout="compressed")
 for ax, index in zip(axes, chosen, strict=True):
     rows = list(pictures)[index]
     ax.imshow(pictures[rows], cmap="gray", extent=extent, vmin=image.min(), vmax=image.max())

@@ -56,12 +56,9 @@ result = result.compute()
 # Calibrate the centre of mass
 # ----------------------------
 # From pixels of the detector to a phase gradient in rad/Å, turned into the scan frame. The slow
-# movement of the beam with the scan (descan) is removed; the fit uses the vacuum in the corner,
-# which has no field of its own.
+# movement of the beam with the scan (descan) is removed as a plane.
 
-vacuum = simulated.phase < 0.02
-com = stem.remove_descan(result.com, where=vacuum)
-field = stem.vector_field(com, acquisition)
+field = stem.vector_field(result.com, acquisition, descan="plane")
 print(field.unit, "->", field.image_unit)
 
 # %%
@@ -79,7 +76,7 @@ images["ADF, 50–92 mrad"] = result.images[0]
 
 step_y, step_x = (step / 10 for step in field.scan_step)  # nm
 extent = (0, 72 * step_x, 72 * step_y, 0)
-figure, axes = plt.subplots(2, 3, figsize=(9, 6), layout="constrained")
+figure, axes = plt.subplots(2, 3, figsize=(9, 6), layout="compressed")
 for ax, (title, image) in zip(axes.flat, images.items(), strict=False):
     shown = ax.imshow(image, cmap="gray", extent=extent)
     figure.colorbar(shown, ax=ax, shrink=0.8, label="counts" if "ADF" in title else "rad")

@@ -56,9 +56,9 @@ deflection = dpc * np.pi / 4 * acquisition.convergence_angle  # mrad
 in_px = deflection / np.array(acquisition.diffraction_step)
 com = stem.center_of_mass(scan.data, center=acquisition.center)
 extent = (0, 64 * acquisition.scan_step[1] / 10, 64 * acquisition.scan_step[0] / 10, 0)
-figure, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="compressed")
 for ax, title, vectors in zip(
-    axes, ("four quadrants (DPC)", "pixelated detector (COM)"), (in_px, com), strict=True
+    axes, ("DPC", "COM"), (in_px, com), strict=True
 ):
     field = stem.vector_field(vectors, acquisition, descan="plane")
     image = stem.ricom(field.vectors, 31, scan_step=field.scan_step)

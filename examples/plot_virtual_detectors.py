@@ -54,7 +54,7 @@ result = stem.moments(
 
 step = acquisition.scan_step[0] / 10  # nm
 extent = (0, 64 * step, 64 * step, 0)
-figure, axes = plt.subplots(1, 5, figsize=(14, 3.4), layout="constrained")
+figure, axes = plt.subplots(1, 5, figsize=(14, 3.8), layout="compressed")
 for ax, name, image in zip(axes, detectors, result.images, strict=False):
     shown = ax.imshow(image, cmap="gray", extent=extent)
     figure.colorbar(shown, ax=ax, shrink=0.7, label="counts", location="bottom")
