@@ -98,3 +98,22 @@ def test_napari_is_asked_for_before_the_simulation(fails, tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "napari", None)
     assert "stem-plugins[napari]" in fails("demo", "-o", tmp_path / "out", "--napari")
     assert names(tmp_path) == []
+
+
+def test_napari_gets_the_scan_and_its_images(tmp_path, works, monkeypatch):
+    napari = pytest.importorskip("napari")
+    from napari.components import ViewerModel
+
+    viewers = []
+
+    def viewer_without_window(title):
+        viewers.append(ViewerModel(title=title))
+        return viewers[-1]
+
+    monkeypatch.setattr(napari, "Viewer", viewer_without_window)
+    monkeypatch.setattr(napari, "run", lambda: None)
+    works("demo", "--quick", "-o", tmp_path / "out", "--napari")
+    layers = viewers[0].layers
+    assert layers[0].data.shape == (40, 40, 48, 48)
+    assert [layer.name for layer in layers][1:3] == ["ADF, 50–92 mrad", "COM"]
+    assert layers["iCOM"].scale[:2] == pytest.approx([0.02, 0.02])

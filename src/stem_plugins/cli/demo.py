@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
         save_images(saved, results, parameters=parameters)
     say(f"Done: look at {figure}. More: stem-plugins ricom {mib} -o images --help")
     if arguments.napari:
-        _show_in_napari([mib, *(path for _, path in plan)])
+        _show_in_napari(mib, in_figure, results)
 
 
 def _recipes(kernel_sizes: tuple[int, ...]) -> tuple[list[Recipe], list[Recipe]]:
@@ -182,11 +182,21 @@ def _check_napari() -> None:
         )
 
 
-def _show_in_napari(paths: list[Path]) -> None:
-    """Open files as layers, each in a viewer that shows what belongs together."""
+def _show_in_napari(mib: Path, recipes: list[Recipe], results: Results) -> None:
+    """Open the scan, with the images of it above."""
     import napari
+    from napari.layers import Layer
+
+    from stem_plugins.napari.layers import image_layer
+    from stem_plugins.napari.planes import add_image_over_scan
+    from stem_plugins.napari.reader import read_scan_layers
 
     viewer = napari.Viewer(title="stem-plugins demo")
-    for path in paths:
-        viewer.open(path, plugin="stem-plugins")
+    for layer_data in read_scan_layers(str(mib)):
+        viewer.add_layer(Layer.create(*layer_data))
+    for recipe in recipes:
+        if not recipe.of_detector:
+            pixels, unit = recipe.draw(results)
+            layer_data = image_layer(pixels, results.acquisition, recipe.title, unit)
+            add_image_over_scan(viewer, layer_data)
     napari.run()
