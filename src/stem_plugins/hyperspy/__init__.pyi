@@ -1,3 +1,4 @@
+from .interactive import InteractiveRicom
 from .reader import load
 from .scan_moments import ScanMoments
 from .signals import STEM4D, LazySTEM4D
@@ -14,6 +15,7 @@ from .vector_maps import (
 __all__ = [
     "STEM4D",
     "ComplexSTEMImage",
+    "InteractiveRicom",
     "LazyComplexSTEMImage",
     "LazySTEM4D",
     "LazySTEMImage",

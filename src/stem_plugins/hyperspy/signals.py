@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from hyperspy._signals.lazy import LazySignal
@@ -25,6 +25,9 @@ from stem_plugins.hyperspy.virtual_detectors import annulus, virtual_detector
 from stem_plugins.imaging import RotationEstimate
 from stem_plugins.imaging.center_of_mass import check_vectors
 from stem_plugins.io.units import to_angstrom, to_milliradian
+
+if TYPE_CHECKING:
+    from stem_plugins.hyperspy.interactive import InteractiveRicom
 
 __all__ = ["STEM4D", "LazySTEM4D"]
 
@@ -448,6 +451,59 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
             parameters={"detector": detector.parameters},
         )
         return delivered(image, lazy_output, show_progressbar)
+
+    def interactive_ricom(
+        self,
+        kernel_size: int = 21,
+        *,
+        rings: int = 64,
+        plot: bool = True,
+        display: bool = True,
+        toolkit: str | None = None,
+        show_progressbar: bool | None = None,
+    ) -> InteractiveRicom:
+        """Adjust riCOM and a virtual detector with sliders; the images follow at once.
+
+        The patterns are read once, here. In a notebook with ``%matplotlib widget`` the plots are
+        live.
+
+        Parameters
+        ----------
+        kernel_size
+            First size of the kernel.
+        rings
+            Most steps of the virtual detector's radii; the image of each ring is kept.
+        plot
+            Whether to plot both images.
+        display
+            Whether to show the sliders; they can be shown later by ``gui()`` of the result.
+        toolkit
+            As for HyperSpy's other interactive tools, such as ``"ipywidgets"``.
+        show_progressbar
+            ``None``: as HyperSpy's preferences say.
+
+        Returns
+        -------
+        InteractiveRicom
+            With the signals ``image`` and ``virtual_image``, and all parameters as attributes
+            that can be set as well.
+
+        Raises
+        ------
+        ValueError
+            This is no scan of patterns.
+        """
+        from stem_plugins.hyperspy.interactive import InteractiveRicom
+
+        self._check_scan()
+        model = InteractiveRicom(
+            self, kernel_size=kernel_size, rings=rings, show_progressbar=show_progressbar
+        )
+        if plot:
+            model.plot()
+        if display:
+            model.gui(toolkit=toolkit)
+        return model
 
     def _source(self, lazy_output: bool | None) -> STEM4D:
         """Return the data as the result is wanted: lazy results need a lazy source."""
