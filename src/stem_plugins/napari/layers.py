@@ -43,6 +43,9 @@ AXIS_LABELS = ("scan y", "scan x", "ky", "kx")
 
 ANGSTROM_PER_NM = 10.0
 
+#: Units as napari names them.
+UNIT_NAMES = {"nm": "nanometer", "mrad": "milliradian", "pixel": "pixel"}
+
 
 def world_axes(acquisition: Acquisition, detector_shape: tuple[int, int]) -> dict[str, tuple]:
     """Scale, translation and units of a 4D layer.
@@ -397,18 +400,26 @@ def set_acquisition(layer: Image, acquisition: Acquisition) -> None:
         The new calibration.
     """
     layer.metadata["acquisition"] = acquisition
+    for name, value in _axes_of(layer, acquisition).items():
+        # Each of them makes the viewer lay out everything anew.
+        if name != "axis_labels" and not _same(getattr(layer, name), value):
+            setattr(layer, name, value)
+
+
+def _axes_of(layer: Image, acquisition: Acquisition) -> dict[str, tuple]:
+    """Scale, translation and units that a calibration gives to a layer."""
     covered = layer.metadata.get("detector_shape")
     if covered is not None:
-        axes = covering_axes(acquisition, covered)
-        layer.units, layer.scale, layer.translate = axes["units"], axes["scale"], axes["translate"]
-        return
-    labels = tuple(layer.axis_labels)
-    is_pattern = layer.ndim == 2 and labels == AXIS_LABELS[2:]
-    detector_shape = tuple(layer.data.shape[-2:]) if is_pattern or layer.ndim == 4 else (1, 1)
-    axes = world_axes(acquisition, detector_shape)
-    if layer.ndim == 2:
-        part = slice(2, 4) if is_pattern else slice(0, 2)
-        axes = {key: value[part] for key, value in axes.items()}
-    layer.units = axes["units"]
-    layer.scale = axes["scale"]
-    layer.translate = axes["translate"]
+        return covering_axes(acquisition, covered)
+    if layer.ndim == 4:
+        return world_axes(acquisition, tuple(layer.data.shape[2:4]))
+    is_pattern = tuple(layer.axis_labels) == AXIS_LABELS[2:]
+    part = slice(2, 4) if is_pattern else slice(0, 2)
+    shape = tuple(layer.data.shape[:2]) if is_pattern else (1, 1)
+    return {key: value[part] for key, value in world_axes(acquisition, shape).items()}
+
+
+def _same(before: Any, after: tuple) -> bool:
+    if isinstance(after[0], str):
+        return tuple(f"{unit}" for unit in before) == tuple(UNIT_NAMES[unit] for unit in after)
+    return np.allclose(before, after, rtol=1e-12, atol=0)

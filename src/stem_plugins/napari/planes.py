@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 __all__ = [
     "add_image_over_scan",
     "flat_image",
+    "grid_of",
     "is_over_scan",
     "on_scan_plane",
+    "scale_bar_of",
     "scan_layers",
     "set_flat_image",
     "show_images",
@@ -195,3 +197,25 @@ def show_patterns(viewer: ViewerModel, scan: Image | None = None) -> None:
     viewer.dims.order = PATTERNS
     scan.visible = True
     viewer.reset_view()
+
+
+def grid_of(viewer: ViewerModel) -> Any:
+    """Grid mode of a viewer, which shows its visible layers side by side.
+
+    Parameters
+    ----------
+    viewer
+        napari moved the grid to the viewer's canvas in version 0.9.
+    """
+    return viewer.canvas.grid if hasattr(viewer, "canvas") else viewer.grid
+
+
+def scale_bar_of(viewer: ViewerModel) -> Any:
+    """Scale bar of a viewer.
+
+    Parameters
+    ----------
+    viewer
+        napari moved the scale bar to the viewer's canvas in version 0.9.
+    """
+    return viewer.canvas.overlays.scale_bar if hasattr(viewer, "canvas") else viewer.scale_bar

@@ -11,7 +11,7 @@ from stem_plugins.imaging.center_of_mass import remove_descan
 from stem_plugins.imaging.field import VectorField, divergence, field_colors, vector_field
 from stem_plugins.imaging.icom import icom
 from stem_plugins.imaging.ricom import largest_kernel, ricom
-from stem_plugins.napari.kept_moments import KeptMoments
+from stem_plugins.napari.kept_moments import KeptMoments, nearest_radius
 from stem_plugins.optics.acquisition import Acquisition
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "compute_field",
     "compute_image",
     "default_settings",
+    "snapped",
     "spectrum",
 ]
 
@@ -63,6 +64,10 @@ class RicomSettings:
         """Return a copy with some values changed."""
         return dataclasses.replace(self, **changes)
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the values that are set, for the record in a file."""
+        return {key: v for key, v in dataclasses.asdict(self).items() if v is not None}
+
     def with_scan_step(self, old: Acquisition, new: Acquisition) -> RicomSettings:
         """Return the same filter after the scan was calibrated anew.
 
@@ -82,7 +87,9 @@ def _mean_step(acquisition: Acquisition) -> float:
     return float(np.sqrt(y * x))
 
 
-def default_settings(scan_shape: tuple[int, int], radii: np.ndarray) -> RicomSettings:
+def default_settings(
+    scan_shape: tuple[int, int], radii: np.ndarray, acquisition: Acquisition
+) -> RicomSettings:
     """Settings to start with.
 
     Parameters
@@ -90,25 +97,51 @@ def default_settings(scan_shape: tuple[int, int], radii: np.ndarray) -> RicomSet
     scan_shape
         Scan positions (y, x).
     radii
-        Of the kept discs [px], as from `ring_radii`.
+        Of the kept discs [px], as from `stem_plugins.napari.kept_moments.ring_radii`.
+    acquisition
+        Uses `convergence_angle` and `diffraction_step`.
 
     Returns
     -------
     RicomSettings
-        A kernel of 21 positions where it fits, no descan correction, and an annulus over
-        the outer half of the detector.
+        A kernel of 21 positions where it fits, no descan correction, and an annulus from outside
+        the bright field to the edge of the detector; from its middle where the bright field is not
+        known.
 
     Examples
     --------
-    >>> default_settings((8, 9), np.array([1.0, 2.0, 3.0, 4.0]))
-    RicomSettings(kernel_size=17, low=None, high=None, descan=None, inner=2.0, outer=4.0)
+    >>> settings = default_settings((8, 9), np.array([1.0, 2.0, 3.0, 4.0]), Acquisition())
+    >>> settings.kernel_size, settings.inner, settings.outer
+    (17, 2.0, 4.0)
     """
-    size = min(21, largest_kernel(scan_shape))
+    inner = float(radii[radii.size // 2 - 1])
+    if acquisition.convergence_angle is not None and acquisition.diffraction_step is not None:
+        bright_field = acquisition.convergence_angle / float(np.mean(acquisition.diffraction_step))
+        outside = radii[:-1][radii[:-1] > bright_field + 0.5]
+        inner = float(outside[0]) if outside.size else inner
     return RicomSettings(
-        kernel_size=size,
-        inner=float(radii[radii.size // 2 - 1]),
-        outer=float(radii[-1]),
+        kernel_size=min(21, largest_kernel(scan_shape)), inner=inner, outer=float(radii[-1])
     )
+
+
+def snapped(settings: RicomSettings, radii: np.ndarray) -> RicomSettings:
+    """Move the detector's radii to those whose counts are kept, at least one ring apart.
+
+    Parameters
+    ----------
+    settings
+        Any.
+    radii
+        Of the kept discs [px].
+
+    Examples
+    --------
+    >>> snapped(RicomSettings(inner=1.9, outer=1.0), np.array([1.0, 2.0, 3.0])).outer
+    3.0
+    """
+    inner = min(nearest_radius(radii, settings.inner), float(radii[-2]) if radii.size > 1 else 0.0)
+    outer = nearest_radius(radii, settings.outer)
+    return settings.replace(inner=inner, outer=max(outer, float(radii[radii > inner][0])))
 
 
 def compute_field(

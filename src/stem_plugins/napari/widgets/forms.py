@@ -32,7 +32,7 @@ SURE_ENOUGH = 0.5
 ANGSTROM_PER_NM = 10.0
 
 
-class quiet:  # noqa: N801 (reads as a statement: with quiet(box): ...)
+class quiet:
     """Keep widgets from telling anybody about changes made inside the block."""
 
     def __init__(self, *widgets: QWidget) -> None:
@@ -80,6 +80,7 @@ class KernelForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._settings = RicomSettings()
+        self._acquisition = Acquisition()
         self._cycles = 1.0  # what a frequency of 1 on screen is in the settings
         self._angle = 1.0  # what a detector radius of 1 px is on screen
         self.slider = QSlider(Qt.Orientation.Horizontal)

@@ -1,0 +1,128 @@
+"""The result images of the riCOM panel as layers of the main viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stem_plugins.napari.layers import image_layer, image_limits, set_acquisition
+from stem_plugins.napari.planes import add_image_over_scan, set_flat_image
+from stem_plugins.optics.acquisition import Acquisition
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+__all__ = ["ResultLayers"]
+
+#: Colour maps by image; the others are grey. Signed images are symmetric about zero.
+SIGNED = ("COM x", "COM y", "Divergence")
+
+
+class ResultLayers:
+    """One layer per result image; layers that a user removes are forgotten.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers are.
+    removed
+        Called with the name of an image whose layer a user removed.
+    """
+
+    def __init__(self, viewer: ViewerModel, removed: Callable[[str], None]) -> None:
+        self._viewer = viewer
+        self._removed = removed
+        self._layers: dict[str, Image] = {}
+        self._limits: dict[str, tuple[float, float]] = {}
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    def close(self) -> None:
+        """Leave the layers to the user; nothing changes them any more."""
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew: the next images become new layers."""
+        self._layers.clear()
+        self._limits.clear()
+
+    def __iter__(self) -> Any:
+        return iter(self._layers.items())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._layers
+
+    def layer(self, name: str) -> Image:
+        """Return the layer of an image."""
+        return self._layers[name]
+
+    def show(
+        self,
+        name: str,
+        image: np.ndarray,
+        acquisition: Acquisition,
+        unit: str,
+        parameters: Mapping[str, Any],
+        scan: Image,
+    ) -> None:
+        """Show an image: in its layer, or in a new one.
+
+        Parameters
+        ----------
+        name
+            Of the image.
+        image, acquisition, unit, parameters
+            As for `stem_plugins.napari.layers.image_layer`.
+        scan
+            Layer of the scan.
+        """
+        limits = None if image.ndim == 3 else _limits(name, image)
+        layer = self._layers.get(name)
+        if layer is None:
+            layer_data = image_layer(
+                image,
+                acquisition,
+                name,
+                unit,
+                parameters=parameters,
+                contrast_limits=limits,
+                colormap="coolwarm" if name in SIGNED else "gray",
+            )
+            layer = self._layers[name] = add_image_over_scan(self._viewer, layer_data, scan)
+        else:
+            set_flat_image(layer, image)
+            layer.metadata.update(unit=unit, parameters=dict(parameters))
+            if limits is not None and tuple(layer.contrast_limits) == self._limits.get(name):
+                layer.contrast_limits_range = limits
+                layer.contrast_limits = limits
+        if limits is not None and tuple(layer.contrast_limits) == limits:
+            self._limits[name] = limits
+
+    def remove(self, name: str) -> None:
+        """Take the layer of an image out of the viewer."""
+        layer = self._layers.pop(name, None)
+        self._limits.pop(name, None)
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def calibrate(self, acquisition: Acquisition) -> None:
+        """Give all layers another calibration."""
+        for layer in self._layers.values():
+            set_acquisition(layer, acquisition)
+
+    def _on_removed(self, event: Any) -> None:
+        for name, layer in list(self._layers.items()):
+            if layer is event.value:
+                del self._layers[name]
+                self._limits.pop(name, None)
+                self._removed(name)
+
+
+def _limits(name: str, image: np.ndarray) -> tuple[float, float]:
+    if name in SIGNED:
+        largest = float(np.percentile(np.abs(image), 99.5)) or 1.0
+        return -largest, largest
+    return image_limits(image)

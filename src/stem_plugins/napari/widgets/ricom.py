@@ -1,0 +1,483 @@
+"""The riCOM panel: one pass over a scan, then every image follows every control at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+
+from stem_plugins.imaging.moments import Moments
+from stem_plugins.imaging.rotation import estimate_rotation
+from stem_plugins.io.formats import read_scan
+from stem_plugins.napari.kept_moments import KeptMoments, guess_center, iter_pass, ring_radii
+from stem_plugins.napari.layers import acquisition_of, scan_from_layer, set_acquisition
+from stem_plugins.napari.planes import (
+    IMAGES,
+    flat_image,
+    grid_of,
+    scale_bar_of,
+    scan_layers,
+    show_images,
+    show_patterns,
+)
+from stem_plugins.napari.ricom_code import python_code, source_of
+from stem_plugins.napari.ricom_model import (
+    RicomSettings,
+    compute_field,
+    compute_image,
+    default_settings,
+    snapped,
+)
+from stem_plugins.napari.widgets.forms import quiet
+from stem_plugins.napari.widgets.layout import lay_out
+from stem_plugins.napari.widgets.result_layers import ResultLayers
+from stem_plugins.napari.widgets.worker import is_alive, start_worker
+from stem_plugins.napari.writer import save_layer
+from stem_plugins.optics.acquisition import Acquisition
+
+__all__ = ["RicomPanel"]
+
+#: While a pass runs, the images follow at most this often [ms].
+REDRAW = 150
+
+
+class RicomPanel(QWidget):
+    """Dock widget for riCOM, iCOM, centre of mass, field, divergence and an annular detector.
+
+    The `Acquisition` lives in the scan's layer, the moments in `KeptMoments`, the rest of the
+    choices in `RicomSettings`; the widgets show them.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer; napari passes it by the name of this parameter.
+    """
+
+    def __init__(self, napari_viewer) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        self.viewer = napari_viewer
+        self.settings = RicomSettings()
+        self.kept: KeptMoments | None = None
+        self.scan_layer: Any = None
+        self.worker: Any = None
+        self._version = 0  # of what is kept
+        self._field: tuple[Any, Any] = (None, None)
+        self._made: dict[str, Any] = {}
+        self.results = ResultLayers(napari_viewer, self._result_removed)
+        lay_out(self)
+        self._redraw = QTimer(self)
+        self._redraw.setSingleShot(True)
+        self._redraw.timeout.connect(self.refresh)
+        self._connect()
+        self._list_scans()
+
+    # Connections
+
+    def _connect(self) -> None:
+        self.scans.currentIndexChanged.connect(self._scan_chosen)
+        self.set_shape.clicked.connect(self.apply_scan_shape)
+        self.run.clicked.connect(self.start)
+        self.cancel.clicked.connect(self.stop)
+        self.images_view.clicked.connect(lambda: show_images(self.viewer))
+        self.patterns_view.clicked.connect(self._show_patterns)
+        self.side_by_side.toggled.connect(self._set_grid)
+        self.choice.changed.connect(self._choose_images)
+        self.kernel_form.changed.connect(self._settings_edited)
+        self.orientation.changed.connect(self._orientation_edited)
+        self.orientation.estimate_asked.connect(self.estimate)
+        self.calibration.changed.connect(self.calibrate)
+        self.copy.clicked.connect(self.copy_as_python)
+        self.save.clicked.connect(self._ask_and_save)
+        self._viewer_slots = (
+            (self.viewer.layers.events.inserted, self._list_scans),
+            (self.viewer.layers.events.removed, self._list_scans),
+            (self.viewer.layers.events.renamed, self._list_scans),
+            (self.viewer.layers.selection.events.active, self._show_spectrum),
+            (self.viewer.dims.events.order, self._show_plane),
+        )
+        for emitter, slot in self._viewer_slots:
+            emitter.connect(slot)
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop the pass and let go of the viewer; called by Qt."""
+        self.close_panel()
+        super().closeEvent(event)
+
+    def close_panel(self) -> None:
+        """Stop the pass and let go of the viewer. The images stay."""
+        self.stop()
+        self._redraw.stop()
+        for emitter, slot in self._viewer_slots:
+            emitter.disconnect(slot)
+        self._viewer_slots = ()
+        self.results.close()
+
+    # The scan
+
+    def _list_scans(self, event: Any = None) -> None:
+        """Offer the scans of the viewer; the chosen one stays chosen."""
+        if not is_alive(self):
+            return
+        layers = scan_layers(self.viewer)
+        with quiet(self.scans):
+            self.scans.clear()
+            for layer in layers:
+                self.scans.addItem(layer.name, layer)
+            if self.scan_layer in layers:
+                self.scans.setCurrentIndex(layers.index(self.scan_layer))
+        if self.scan_layer not in layers or self.scan_layer is None:
+            self._scan_chosen()
+
+    def _scan_chosen(self, index: int = -1) -> None:
+        layer = self.scans.currentData()
+        if layer is self.scan_layer and layer is not None:
+            return
+        self.stop()
+        self.scan_layer, self.kept = layer, None
+        self._made.clear()
+        self.results.forget()
+        for widget in (self.run, self.set_shape, self.controls, self.copy, self.save):
+            widget.setEnabled(layer is not None)
+        if layer is None:
+            self.say("Open a 4D-STEM scan (.mib, .hspy, .zspy), or File > Open Sample.")
+            return
+        self.say("")
+        acquisition = acquisition_of(layer)
+        shape = layer.data.shape
+        self.settings = default_settings(shape[:2], self._radii(), acquisition)
+        self.show_shape(shape, layer.data.dtype)
+        self._show_values()
+
+    def _radii(self) -> np.ndarray:
+        """Radii that the annular detector can have [px]."""
+        if self.kept is not None:
+            return self.kept.radii
+        shape = self.scan_layer.data.shape
+        center = acquisition_of(self.scan_layer).center
+        return ring_radii(shape, center or ((shape[2] - 1) / 2, (shape[3] - 1) / 2))
+
+    def apply_scan_shape(self) -> None:
+        """Give the frames of the layer the scan shape of the form."""
+        layer, shape = self.scan_layer, (self.rows.value(), self.columns.value())
+        self.stop()
+        try:
+            if layer.source.path is not None:
+                data = read_scan(layer.source.path, scan_shape=shape).data
+            else:
+                data = _reshaped(layer.data, shape)
+        except (ValueError, OSError) as error:
+            self.say(str(error))
+            return
+        layer.data = data
+        layer.metadata["scan_shape_set"] = True
+        self.scan_layer = None  # everything about it is different now
+        self._scan_chosen()
+
+    # The pass over the data
+
+    def start(self) -> None:
+        """Go through the data in a thread; the images fill as it goes."""
+        self.stop()
+        try:
+            scan = scan_from_layer(self.scan_layer)
+        except ValueError as error:
+            self.say(str(error))
+            return
+        self.kept = None
+        self._made.clear()
+        self.progress.setRange(0, scan.data.shape[0])
+        self.progress.setValue(0)
+        self._show_running(True)
+        worker = start_worker(
+            self,
+            _passes,
+            None,
+            scan.data,
+            scan.acquisition.center,
+            yielded=lambda value: worker is self.worker and self._take(value),
+            failed=lambda error: worker is self.worker and self._failed(error),
+            finished=lambda: worker is self.worker and self._finished(),
+        )
+        self.worker = worker
+
+    def stop(self) -> None:
+        """Stop the pass; what was seen so far stays."""
+        if self.worker is not None:
+            self.worker.quit()
+            self.worker = None
+            self._show_running(False)
+            self.say("Stopped; the images show what was seen so far." if self.kept else "")
+
+    def _take(self, value: KeptMoments | tuple[slice, Moments]) -> None:
+        if isinstance(value, KeptMoments):
+            self.kept = value
+            self.settings = snapped(self.settings, value.radii)
+            self._show_values()
+            return
+        assert self.kept is not None
+        self.kept.add(*value)
+        self._version += 1
+        self.progress.setValue(int(np.count_nonzero(self.kept.seen)))
+        if not self._redraw.isActive():
+            self._redraw.start(REDRAW)
+
+    def _failed(self, error: Exception) -> None:
+        self.say(str(error))
+
+    def _finished(self) -> None:
+        self.worker = None
+        self._show_running(False)
+        self._redraw.stop()
+        self.refresh()
+        if self.kept is not None:
+            self.orientation.show_center(self.kept.center(acquisition_of(self.scan_layer)))
+
+    def _show_running(self, running: bool) -> None:
+        self.run.setVisible(not running)
+        self.cancel.setVisible(running)
+        self.progress.setVisible(running)
+        if running:
+            self.say("")
+
+    # From controls to images
+
+    def _settings_edited(self) -> None:
+        self.settings = snapped(self.kernel_form.settings(), self._radii())
+        self._show_kernel_form()
+        self.refresh()
+
+    def _orientation_edited(self) -> None:
+        self.settings = self.settings.replace(descan=self.orientation.descan.currentData())
+        self.calibrate(self.orientation.acquisition(acquisition_of(self.scan_layer)))
+
+    def calibrate(self, acquisition: Acquisition) -> None:
+        """Give the scan and its images another calibration.
+
+        Parameters
+        ----------
+        acquisition
+            From one of the forms.
+        """
+        before = acquisition_of(self.scan_layer)
+        self.settings = self.settings.with_scan_step(before, acquisition)
+        set_acquisition(self.scan_layer, acquisition)
+        self.results.calibrate(acquisition)
+        self._show_values()
+        self.refresh()
+
+    def estimate(self) -> None:
+        """Estimate rotation and mirroring from what was seen so far."""
+        if self.kept is None or not self.kept.seen.any():
+            self.say("Run first: the estimate needs the centres of mass.")
+            return
+        com = self.kept.com[self.kept.seen]
+        com = np.nan_to_num(com - self.kept.center(acquisition_of(self.scan_layer)))
+        try:
+            estimate = estimate_rotation(com)
+        except ValueError as error:
+            self.say(str(error))
+            return
+        self.orientation.show_estimate(estimate)
+
+    def _choose_images(self) -> None:
+        for name, _ in list(self.results):
+            if name not in self.choice.names():
+                self.results.remove(name)
+        self.refresh()
+
+    def _result_removed(self, name: str) -> None:
+        self._made.pop(name, None)
+        self.choice.leave_out(name)
+
+    def refresh(self) -> None:
+        """Bring all chosen images up to date; what has not changed is not computed again."""
+        self.plots.kernel.show_kernel(self.settings, self._acquisition())
+        if self.kept is None or self.scan_layer is None or not self.kept.seen.any():
+            return
+        acquisition, settings = self._acquisition(), self.settings
+        key = (self._version, acquisition, settings.descan)
+        try:
+            if self._field[0] != key:
+                self._field = (key, compute_field(self.kept, acquisition, settings.descan))
+            for name in self.choice.names():
+                self._show_image(name, key)
+        except ValueError as error:
+            self.say(str(error))
+            return
+        self._show_spectrum()
+        self.plots.show_pattern(self.kept, settings, acquisition)
+        scale_bar_of(self.viewer).visible = True
+
+    def _show_image(self, name: str, field_key: Any) -> None:
+        settings, acquisition = self.settings, self._acquisition()
+        made_of = {
+            "riCOM": (field_key, settings.kernel_size, settings.low, settings.high),
+            "Annular detector": (self._version, settings.inner, settings.outer),
+        }.get(name, field_key)
+        if self._made.get(name) == made_of and name in self.results:
+            return
+        assert self.kept is not None
+        image, unit = compute_image(name, self.kept, self._field[1], settings)
+        parameters = {"method": name, **settings.to_dict(), "acquisition": acquisition.to_dict()}
+        self.results.show(name, image, acquisition, unit, parameters, self.scan_layer)
+        self._made[name] = made_of
+
+    # From state to widgets
+
+    def _acquisition(self) -> Acquisition:
+        return Acquisition() if self.scan_layer is None else acquisition_of(self.scan_layer)
+
+    def _show_values(self) -> None:
+        """Show settings and calibration in all forms."""
+        acquisition, shape = self._acquisition(), self.scan_layer.data.shape
+        middle = ((shape[2] - 1) / 2, (shape[3] - 1) / 2)
+        center = self.kept.center(acquisition) if self.kept is not None else middle
+        self._show_kernel_form()
+        self.orientation.show_acquisition(acquisition, self.settings.descan, center)
+        self.calibration.show_acquisition(acquisition, shape)
+        self.plots.kernel.show_kernel(self.settings, acquisition)
+
+    def _show_kernel_form(self) -> None:
+        radii = self._radii()
+        self.kernel_form.show_settings(
+            self.settings,
+            self._acquisition(),
+            self.scan_layer.data.shape[:2],
+            float(radii[0]),
+            float(radii[-1]),
+        )
+
+    def _show_spectrum(self, event: Any = None) -> None:
+        """Show the Fourier transform of the selected result, else of the first one."""
+        shown = dict(self.results)
+        if not shown or not is_alive(self):
+            return
+        active = self.viewer.layers.selection.active
+        name = next((n for n, layer in shown.items() if layer is active), next(iter(shown)))
+        self.plots.show_image(name, flat_image(shown[name]), self.settings, self._acquisition())
+
+    def _show_plane(self, event: Any = None) -> None:
+        images = tuple(self.viewer.dims.order) == IMAGES
+        (self.images_view if images else self.patterns_view).setChecked(True)
+
+    def _show_patterns(self) -> None:
+        grid_of(self.viewer).enabled = False
+        show_patterns(self.viewer, self.scan_layer)
+
+    def _set_grid(self, enabled: bool) -> None:
+        grid_of(self.viewer).enabled = enabled
+        self.viewer.reset_view()
+
+    def say(self, message: str) -> None:
+        """Show a message above the plots; an empty one hides the line.
+
+        Parameters
+        ----------
+        message
+            Plain text.
+        """
+        self.message.setText(message)
+        self.message.setVisible(bool(message))
+
+    # Out of the panel
+
+    def python_code(self) -> str:
+        """Code that makes the chosen images without napari."""
+        center = self.kept.disc_center if self.kept is not None else None
+        return python_code(
+            source_of(self.scan_layer),
+            self.settings,
+            self._acquisition(),
+            self.choice.names(),
+            detector_center=center or guess_center(self.scan_layer.data),
+        )
+
+    def copy_as_python(self) -> None:
+        """Put `python_code` on the clipboard."""
+        QGuiApplication.clipboard().setText(self.python_code())
+        self.say("Copied: Python code that makes these images.")
+
+    def save_results(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Save all result images.
+
+        Parameters
+        ----------
+        path
+            ``scan.tif`` gives ``scan_riCOM.tif`` and so on; the suffix chooses the format.
+        overwrite
+            Whether existing files may be replaced.
+
+        Returns
+        -------
+        list of pathlib.Path
+            What was written.
+
+        Raises
+        ------
+        FileExistsError
+            One of the files exists and ``overwrite`` is False; then none is written.
+        ValueError
+            The format is not known or cannot hold an image.
+        """
+        paths = {layer: _result_path(Path(path), name) for name, layer in self.results}
+        existing = [str(target) for target in paths.values() if target.exists()]
+        if existing and not overwrite:
+            raise FileExistsError(f"{', '.join(existing)}: exists already.")
+        for layer, target in paths.items():
+            save_layer(target, layer, overwrite=overwrite)
+        return list(paths.values())
+
+    def _ask_and_save(self) -> None:
+        if not dict(self.results):
+            self.say("There are no images yet: Run first.")
+            return
+        path, chosen = QFileDialog.getSaveFileName(
+            self,
+            "Save all images of the panel as NAME_riCOM and so on",
+            self.scan_layer.name,
+            ";;".join(f"{suffix} (*{suffix})" for suffix in (".tif", ".zspy", ".hspy", ".png")),
+        )
+        if not path:
+            return
+        target = Path(path if Path(path).suffix else path + chosen.split(" ")[0])
+        overwrite = False
+        if any(_result_path(target, name).exists() for name, _ in self.results):
+            answer = QMessageBox.question(self, "Save", "Some files exist already. Replace them?")
+            overwrite = answer == QMessageBox.StandardButton.Yes
+            if not overwrite:
+                return
+        try:
+            written = self.save_results(target, overwrite=overwrite)
+        except (ValueError, OSError) as error:
+            self.say(str(error))
+            return
+        self.say(f"Saved {', '.join(path.name for path in written)}.")
+
+
+def _result_path(path: Path, name: str) -> Path:
+    return path.with_name(f"{path.stem}_{name.replace(' ', '-')}{path.suffix}")
+
+
+def _passes(
+    data: Any, center: tuple[float, float] | None
+) -> Iterator[KeptMoments | tuple[slice, Moments]]:
+    """Yield room for the moments, then what the pass finds; runs in a thread."""
+    kept = KeptMoments.empty(tuple(data.shape), center or guess_center(data))
+    yield kept
+    yield from iter_pass(data, kept)
+
+
+def _reshaped(data: Any, shape: tuple[int, int]) -> Any:
+    """Give frames another scan shape, lazily where they are lazy."""
+    frames = data.shape[0] * data.shape[1]
+    if shape[0] * shape[1] != frames:
+        raise ValueError(
+            f"{shape[0]} × {shape[1]} scan positions are {shape[0] * shape[1]} frames; "
+            f"the layer holds {frames}."
+        )
+    return data.reshape(*shape, *data.shape[2:])

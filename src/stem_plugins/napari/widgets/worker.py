@@ -1,0 +1,64 @@
+"""Work in threads that cannot outlive, or call, the widget that started it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtWidgets import QWidget
+
+__all__ = ["is_alive", "start_worker"]
+
+
+def is_alive(widget: QWidget) -> bool:
+    """Whether Qt has not deleted a widget behind Python's back.
+
+    Parameters
+    ----------
+    widget
+        Any.
+    """
+    try:
+        widget.objectName()
+    except RuntimeError:
+        return False
+    return True
+
+
+def start_worker(
+    widget: QWidget,
+    work: Callable[..., Any],
+    returned: Callable[[Any], None] | None,
+    *arguments: Any,
+    yielded: Callable[[Any], None] | None = None,
+    failed: Callable[[Exception], None] | None = None,
+    finished: Callable[[], None] | None = None,
+) -> Any:
+    """Run a function or generator function in a thread.
+
+    Parameters
+    ----------
+    widget
+        Results are passed on only while it exists.
+    work, arguments
+        What to run. A generator can be stopped between two yields by ``worker.quit()``.
+    returned, yielded, failed, finished
+        Called in the main thread, with the result, each yielded value, the exception, nothing.
+
+    Returns
+    -------
+    napari.qt.threading.WorkerBase
+        The running worker.
+    """
+    from napari.qt.threading import create_worker
+
+    def guarded(slot: Callable[..., None]) -> Callable[..., None]:
+        def call(*values: Any) -> None:
+            if is_alive(widget):
+                slot(*values)
+
+        return call
+
+    slots = {"returned": returned, "yielded": yielded, "errored": failed, "finished": finished}
+    connect = {name: guarded(slot) for name, slot in slots.items() if slot is not None}
+    return create_worker(work, *arguments, _connect=connect)
