@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Circle
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
@@ -55,11 +56,10 @@ def save_figure(
     figure = Figure(
         figsize=(COLUMNS * PANEL_INCHES, 0.25 + rows * (PANEL_INCHES + 0.36)),
         dpi=DPI,
-        layout="constrained",
+        layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06),
         facecolor="white",
     )
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
     figure.suptitle(title, fontsize=9.5)
     grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axes in grid:
@@ -79,9 +79,7 @@ def _draw_image(axes: Axes, recipe: Recipe, drawing: Drawing, results: Results) 
     assert step is not None
     ny, nx = drawing.pixels.shape[:2]
     extent = (-0.5 * step[1], (nx - 0.5) * step[1], (ny - 0.5) * step[0], -0.5 * step[0])
-    low, high = None, None
-    if not recipe.in_color:
-        low, high = np.percentile(drawing.pixels, recipe.percentiles)
+    low, high = np.percentile(drawing.pixels, recipe.percentiles)
     axes.imshow(
         drawing.pixels, extent=extent, cmap="gray", vmin=low, vmax=high, interpolation="nearest"
     )
@@ -121,7 +119,7 @@ def _draw_pattern(
     for name, radii in detectors.items():
         for radius in radii:
             axes.add_patch(Circle((0, 0), radius, fill=False, color=RING, linewidth=0.9))
-        axes.text(0, -np.mean(radii), name, color=RING, ha="center", va="center", fontsize=8)
+        axes.text(0, -sum(radii) / 2, name, color=RING, ha="center", va="center", fontsize=8)
     length = _round_length(0.25 * kx * step[1])
     _add_scale_bar(axes, length, f"{length:g} mrad")
 
