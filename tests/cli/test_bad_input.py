@@ -6,9 +6,6 @@ from command_runs import names
 
 from stem_plugins.io import write_merlin
 
-#: Bytes of a frame of the fixture's file: header and 32 × 30 pixels of two bytes.
-FRAME = 384 + 2 * 32 * 30
-
 
 def ricom(path, *words):
     return ("ricom", path, "-o", path.parent / "out", "--format", "npy", "--rotation", 0, *words)
@@ -87,9 +84,7 @@ def test_unknown_suffix_and_images(fails, tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     assert ".txt" in fails(*ricom(tmp_path / "notes.txt"))
     np.save(tmp_path / "image.npy", np.zeros((8, 8)))
-    assert "four" in fails(*ricom(tmp_path / "image.npy")) or "4" in fails(
-        *ricom(tmp_path / "image.npy")
-    )
+    assert "holds no array of 4 dimensions" in fails(*ricom(tmp_path / "image.npy"))
 
 
 def test_all_frames_zero(fails, tmp_path):

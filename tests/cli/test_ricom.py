@@ -1,6 +1,5 @@
 """``stem-plugins ricom``: the images are what a plain NumPy calculation gives, with their units."""
 
-import json
 import tomllib
 
 import numpy as np
@@ -170,25 +169,22 @@ def test_what_is_unknown_is_estimated_and_said(works, tmp_path, bare_file):
     assert {axis["units"] for axis in image["axes"]} == {"px"}
 
 
-def test_the_estimated_rotation_is_right(works, tmp_path, scan_file):
-    text, _ = works(
-        *("ricom", scan_file, "-o", tmp_path / "out", "--no-flip-y", "--rotation", 0),
-        *("--format", "npy"),
-    )
-    assert "rotation 0° as given" in text
-    plain = tmp_path / "plain.toml"
-    works(
-        *("convert", scan_file, tmp_path / "unknown.zspy"),
-    )
-    acquisition = ACQUISITION.replace(scan_rotation=None, flip_y=None)
-    lines = [f"{name} = {json.dumps(value)}" for name, value in acquisition.to_dict().items()]
-    plain.write_text("\n".join(lines))
-    counts = read(tmp_path / "unknown.zspy")["data"]
-    write_merlin(tmp_path / "unknown.mib", counts, acquisition=acquisition)
-    text, _ = works("ricom", tmp_path / "unknown.mib", "-o", tmp_path / "auto", "--format", "npy")
-    found = Acquisition.from_toml(tmp_path / "auto" / "unknown_record.toml")
+def test_the_estimated_rotation_is_right(works, tmp_path, counts):
+    unknown = ACQUISITION.replace(scan_rotation=None, flip_y=None)
+    write_merlin(tmp_path / "unknown.mib", counts, acquisition=unknown)
+    works("ricom", tmp_path / "unknown.mib", "-o", tmp_path / "out", "--format", "npy")
+    found = Acquisition.from_toml(tmp_path / "out" / "unknown_record.toml")
     assert found.scan_rotation == pytest.approx(25, abs=2)
     assert found.flip_y is True
+
+
+def test_an_estimate_against_a_known_mirroring_is_refused(fails, tmp_path, counts):
+    unknown = ACQUISITION.replace(scan_rotation=None, flip_y=False)
+    write_merlin(tmp_path / "unknown.mib", counts, acquisition=unknown)
+    line = fails("ricom", tmp_path / "unknown.mib", "-o", tmp_path / "out")
+    assert "looks mirrored" in line
+    assert "--rotation DEG" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_low_confidence_is_said_in_words(works, tmp_path):
