@@ -178,13 +178,14 @@ def test_the_estimated_rotation_is_right(works, tmp_path, counts):
     assert found.flip_y is True
 
 
-def test_an_estimate_against_a_known_mirroring_is_refused(fails, tmp_path, counts):
-    unknown = ACQUISITION.replace(scan_rotation=None, flip_y=False)
+def test_a_known_mirroring_is_kept_when_the_rotation_is_estimated(works, tmp_path, counts):
+    unknown = ACQUISITION.replace(scan_rotation=None)
+    assert unknown.flip_y
     write_merlin(tmp_path / "unknown.mib", counts, acquisition=unknown)
-    line = fails("ricom", tmp_path / "unknown.mib", "-o", tmp_path / "out")
-    assert "looks mirrored" in line
-    assert "--rotation DEG" in line
-    assert not (tmp_path / "out").exists()
+    works("ricom", tmp_path / "unknown.mib", "-o", tmp_path / "out", "--format", "npy")
+    found = Acquisition.from_toml(tmp_path / "out" / "unknown_record.toml")
+    assert found.scan_rotation == pytest.approx(25, abs=2)
+    assert found.flip_y is True
 
 
 def test_low_confidence_is_said_in_words(works, tmp_path):

@@ -39,6 +39,20 @@ def test_rotation_and_flip_are_found_within_a_degree(specimen, trial):
     assert estimate_rotation(da.from_array(com)) == estimate
 
 
+def test_a_known_flip_is_kept():
+    field, _ = atom_field((64, 64), lattice(np.random.default_rng(4), (64, 64)))
+    estimate = estimate_rotation(detector_frame(field, 20, True), flip_y=True)
+    assert estimate.flip_y
+    assert abs(estimate.angle - 20) < 1
+    assert estimate_rotation(detector_frame(field, 20, True), flip_y=False).flip_y is False
+
+
+def test_steps_that_differ_in_y_and_x_are_allowed_for():
+    field, _ = atom_field((96, 96), lattice(np.random.default_rng(4), (96, 96)))
+    com = detector_frame(field[::2], 50, False)
+    assert abs(estimate_rotation(com, scan_step=(2, 1)).angle - 50) < 1
+
+
 def test_pure_noise_is_not_believed():
     rng = np.random.default_rng(5)
     believed = [estimate_rotation(rng.normal(size=(64, 64, 2))).confidence for _ in range(10)]

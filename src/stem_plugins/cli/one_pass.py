@@ -175,7 +175,7 @@ def settle_rotation(
     Raises
     ------
     ValueError
-        An estimate was asked for, and the scan allows none, or it contradicts a known mirroring.
+        An estimate was asked for, and the scan allows none.
 
     Warns
     -----
@@ -188,7 +188,11 @@ def settle_rotation(
         note = f"rotation {acquisition.scan_rotation:g}° as given, {_mirrored(flip)}{assumed}"
         return acquisition.replace(flip_y=flip), note
     try:
-        found = estimate_rotation(com)
+        found = estimate_rotation(
+            com * np.array(acquisition.diffraction_step or (1.0, 1.0)),
+            flip_y=acquisition.flip_y,
+            scan_step=acquisition.scan_step or 1.0,
+        )
     except ValueError as error:
         if estimate:
             raise
@@ -199,12 +203,6 @@ def settle_rotation(
         )
         return acquisition.replace(scan_rotation=0.0, flip_y=bool(acquisition.flip_y)), (
             "rotation 0°, because it is not known"
-        )
-    if acquisition.flip_y is not None and acquisition.flip_y != found.flip_y:
-        raise ValueError(
-            f"The scan itself looks {_mirrored(found.flip_y)} and turned by {found.angle:.1f}° "
-            f"(confidence {found.confidence:.0%}), but is said to be "
-            f"{_mirrored(acquisition.flip_y)}. Give the rotation as well: --rotation DEG."
         )
     _warn_if_uncertain(found)
     note = (

@@ -19,7 +19,12 @@ import scipy.fft
 from scipy.ndimage import median
 from scipy.special import ndtr
 
-from stem_plugins.imaging.center_of_mass import check_finite, check_vectors, remove_descan
+from stem_plugins.imaging.center_of_mass import (
+    as_pair,
+    check_finite,
+    check_vectors,
+    remove_descan,
+)
 from stem_plugins.imaging.icom import icom
 
 if TYPE_CHECKING:
@@ -69,7 +74,11 @@ class _Candidate:
 
 
 def estimate_rotation(
-    com: np.ndarray | da.Array, *, reference: np.ndarray | None = None
+    com: np.ndarray | da.Array,
+    *,
+    flip_y: bool | None = None,
+    scan_step: float | tuple[float, float] = 1.0,
+    reference: np.ndarray | None = None,
 ) -> RotationEstimate:
     """Find the rotation and mirroring that make a centre-of-mass map free of curl.
 
@@ -77,7 +86,12 @@ def estimate_rotation(
     ----------
     com
         From `center_of_mass`, (scan_y, scan_x, 2), vectors (y, x) in the detector frame, NumPy
-        or dask (which is computed).
+        or dask (which is computed). Both components in the same unit: px where detector pixels
+        are square, else mrad.
+    flip_y
+        The mirroring, where it is known; ``None``: it is estimated too.
+    scan_step
+        Distance of scan positions, one number or (y, x); only the ratio matters.
     reference
         Image (scan_y, scan_x) in which atoms are bright, such as an annular dark field from the
         same pass. It then fixes the sign (and the mirroring, where curl cannot) instead of the
@@ -127,11 +141,12 @@ def estimate_rotation(
     com = np.asarray(remove_descan(com))
     if np.abs(com).max() <= 1e-9 * largest:
         raise ValueError("The centre of mass is the same everywhere; there is nothing to turn.")
-    spectrum = _Spectrum.of(com)
+    step = as_pair(scan_step, "scan_step")
+    spectrum = _Spectrum.of(com, step)
     if reference is not None:
         reference = _standard(_check_reference(reference, com.shape[:2]))
-    plain, mirrored = (_best_angle(com, spectrum, flip, reference) for flip in (False, True))
-    return _choose(plain, mirrored)
+    flips = (False, True) if flip_y is None else (bool(flip_y),)
+    return _choose([_best_angle(com, spectrum, step, flip, reference) for flip in flips])
 
 
 def _check_reference(reference: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -154,7 +169,7 @@ class _Spectrum:
     keep: np.ndarray  # weight on the full grid of the real transform
 
     @classmethod
-    def of(cls, com: np.ndarray) -> _Spectrum:
+    def of(cls, com: np.ndarray, step: tuple[float, float]) -> _Spectrum:
         rows, columns = com.shape[:2]
         window = np.outer(_taper(rows), _taper(columns))
         values = scipy.fft.rfft2(com * window[..., None], axes=(0, 1))
@@ -172,8 +187,8 @@ class _Spectrum:
         if not weight.any():
             weight = (length > 0).astype(float)
         chosen = weight > 0
-        direction = np.stack(np.broadcast_arrays(k_y, k_x), axis=-1)[chosen]
-        direction = direction / length[chosen][:, None]
+        direction = np.stack(np.broadcast_arrays(k_y / step[0], k_x / step[1]), axis=-1)[chosen]
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
         # Strong coefficients are dealt out evenly, so that no part holds them all.
         order = np.argsort(-(weight * power)[chosen])
         part = np.empty(order.size, int)
@@ -192,7 +207,11 @@ def _taper(length: int) -> np.ndarray:
 
 
 def _best_angle(
-    com: np.ndarray, spectrum: _Spectrum, flip_y: bool, reference: np.ndarray | None
+    com: np.ndarray,
+    spectrum: _Spectrum,
+    step: tuple[float, float],
+    flip_y: bool,
+    reference: np.ndarray | None,
 ) -> _Candidate:
     mirror = np.array([-1.0 if flip_y else 1.0, 1.0])
     v_y, v_x = (spectrum.values * mirror).T
@@ -205,10 +224,15 @@ def _best_angle(
     angle, _ = _least_curl(parts.sum(axis=1))
     left_out = [_least_curl(parts.sum(axis=1) - part) for part in parts.T]
     deviations = [_half_turns(other - angle) for other, _ in left_out]
-    image = _filtered_icom(com, spectrum.keep, angle, flip_y)
-    brightness, brightness_error = _mean_of_tiles(
-        image * (image**2 if reference is None else reference)
+    integrated = icom(
+        _above_noise(com, spectrum.keep),
+        rotation=np.rad2deg(angle),
+        flip_y=flip_y,
+        scan_step=step,
     )
+    image = _standard(np.asarray(integrated))
+    weight = image**2 if reference is None else reference
+    brightness, brightness_error = _mean_of_tiles(image * weight)
     if brightness < 0:
         angle, brightness = angle + np.pi, -brightness
     return _Candidate(
@@ -234,11 +258,10 @@ def _half_turns(angle: float) -> float:
     return (angle + np.pi / 2) % np.pi - np.pi / 2
 
 
-def _filtered_icom(com: np.ndarray, keep: np.ndarray, angle: float, flip_y: bool) -> np.ndarray:
-    """Integrated image of the frequencies above the noise, of mean 0 and deviation 1."""
+def _above_noise(com: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """The map's frequencies that rise above the noise."""
     spectrum = scipy.fft.rfft2(com, axes=(0, 1)) * keep[..., None]
-    filtered = scipy.fft.irfft2(spectrum, com.shape[:2], axes=(0, 1))
-    return _standard(np.asarray(icom(filtered, rotation=np.rad2deg(angle), flip_y=flip_y)))
+    return scipy.fft.irfft2(spectrum, com.shape[:2], axes=(0, 1))
 
 
 def _standard(image: np.ndarray) -> np.ndarray:
@@ -254,15 +277,12 @@ def _mean_of_tiles(image: np.ndarray) -> tuple[float, float]:
     return float(np.mean(tiles)), float(np.std(tiles, ddof=1) / np.sqrt(len(tiles)))
 
 
-def _choose(plain: _Candidate, mirrored: _Candidate) -> RotationEstimate:
-    """Decide the mirroring by curl; where curl cannot tell, by which image has brighter atoms."""
-    by_curl = _significance(mirrored.curl - plain.curl)
-    by_brightness = (plain.brightness - mirrored.brightness) / (
-        np.hypot(plain.brightness_error, mirrored.brightness_error) or np.inf
-    )
-    evidence = by_curl if abs(by_curl) > 3 else by_curl + by_brightness
-    best = plain if evidence >= 0 else mirrored
-    flip_is_right = ndtr(abs(evidence))
+def _choose(candidates: list[_Candidate]) -> RotationEstimate:
+    """Decide the mirroring, if it is open, and say how sure flip, sign and angle are."""
+    best, flip_is_right = candidates[0], 1.0
+    if len(candidates) == 2:
+        evidence = _evidence(*candidates)
+        best, flip_is_right = candidates[0 if evidence >= 0 else 1], ndtr(abs(evidence))
     sign_is_right = ndtr(best.brightness / (best.brightness_error or np.inf))
     angle_is_right = 2 * ndtr(np.deg2rad(1) / (best.angle_error + 1e-12)) - 1
     angle = (np.rad2deg(best.angle) + 180) % 360 - 180
@@ -272,6 +292,18 @@ def _choose(plain: _Candidate, mirrored: _Candidate) -> RotationEstimate:
         confidence=float(flip_is_right * sign_is_right * angle_is_right),
         angle_error=float(np.rad2deg(best.angle_error)),
     )
+
+
+def _evidence(one: _Candidate, other: _Candidate) -> float:
+    """How strongly the map speaks for one candidate, in standard errors.
+
+    Curl decides; where it cannot tell, the image with the brighter atoms does.
+    """
+    by_curl = _significance(other.curl - one.curl)
+    if abs(by_curl) > 3:
+        return by_curl
+    error = float(np.hypot(one.brightness_error, other.brightness_error))
+    return by_curl + (one.brightness - other.brightness) / (error or np.inf)
 
 
 def _significance(left_out: np.ndarray) -> float:
