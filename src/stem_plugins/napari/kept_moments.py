@@ -49,6 +49,8 @@ class KeptMoments:
         Of the discs [px], ascending.
     disc_center
         Of the discs [px], (ky, kx).
+    mean
+        The mean of `com` [px], once it was asked for and until more is added.
     """
 
     com: np.ndarray
@@ -57,6 +59,7 @@ class KeptMoments:
     seen: np.ndarray
     radii: np.ndarray
     disc_center: tuple[float, float]
+    mean: list[tuple[float, float]] = dataclasses.field(default_factory=list)
 
     @classmethod
     def empty(
@@ -99,6 +102,7 @@ class KeptMoments:
         assert part.pattern is not None
         self.pattern[...] += part.pattern * part.total.size
         self.seen[rows] = True
+        self.mean.clear()
 
     def center(self, acquisition: Acquisition) -> tuple[float, float]:
         """Centre that is subtracted [px]: the calibrated one, or the mean of all seen positions.
@@ -110,11 +114,14 @@ class KeptMoments:
         """
         if acquisition.center is not None:
             return acquisition.center
+        if self.mean:
+            return self.mean[0]
         counted = self.com[~np.isnan(self.com[..., 0])]
         if counted.size == 0:
             return self.disc_center
         y, x = counted.mean(axis=0)
-        return float(y), float(x)
+        self.mean.append((float(y), float(x)))
+        return self.mean[0]
 
     def annulus(self, inner: float, outer: float) -> np.ndarray:
         """Image of an annular detector whose radii are among those kept (0 is one of them).

@@ -121,11 +121,17 @@ def set_flat_image(layer: Image, image: np.ndarray) -> None:
     Parameters
     ----------
     layer
-        Image layer, flat or on the scan plane.
+        Image layer, flat or on the scan plane; its array is written to.
     image
         (scan_y, scan_x), or (scan_y, scan_x, 3) for colours.
     """
-    layer.data = image[:, :, None, None] if is_over_scan(layer) else image
+    data = image[:, :, None, None] if is_over_scan(layer) else image
+    if layer.data.shape == data.shape and layer.data.dtype == data.dtype:
+        # Twice as fast as a new array, for which the viewer lays out all its axes anew.
+        layer.data[...] = data
+        layer.refresh(extent=False)
+    else:
+        layer.data = data
 
 
 def add_image_over_scan(viewer: ViewerModel, layer_data: LayerData, scan: Any = None) -> Image:

@@ -103,14 +103,14 @@ class KernelForm(QWidget):
         form.addRow("Kernel size", size)
         form.addRow("", self.reach)
         band = QHBoxLayout()
-        band.addWidget(self.low)
+        band.addWidget(self.low, 1)
         band.addWidget(QLabel("to"))
-        band.addWidget(self.high)
+        band.addWidget(self.high, 1)
         form.addRow("Pass band", band)
         radii = QHBoxLayout()
-        radii.addWidget(self.inner)
+        radii.addWidget(self.inner, 1)
         radii.addWidget(QLabel("to"))
-        radii.addWidget(self.outer)
+        radii.addWidget(self.outer, 1)
         form.addRow("Annular detector", radii)
         self.slider.valueChanged.connect(lambda half: self.kernel_size.setValue(2 * half + 1))
         self.kernel_size.valueChanged.connect(self._sized)
@@ -139,10 +139,10 @@ class KernelForm(QWidget):
             Step and limit of the detector radii [px].
         """
         self._settings, self._acquisition = settings, acquisition
-        unit = "/px"
+        unit = "px⁻¹"
         self._cycles = 1.0
         if acquisition.scan_step is not None:
-            unit, self._cycles = "/nm", 1 / ANGSTROM_PER_NM
+            unit, self._cycles = "nm⁻¹", 1 / ANGSTROM_PER_NM
         for box, limit in ((self.low, settings.low), (self.high, settings.high)):
             box.setSuffix(f" {unit}")
             box.set_number(None if limit is None else limit / self._cycles)

@@ -29,7 +29,10 @@ from stem_plugins.napari.widgets.plots import Plots
 if TYPE_CHECKING:
     from stem_plugins.napari.widgets.ricom import RicomPanel
 
-__all__ = ["lay_out"]
+__all__ = ["WIDTH", "lay_out"]
+
+#: Of the panel [px]: what its forms need; the rest of the window is for the images.
+WIDTH = 420
 
 
 def lay_out(panel: RicomPanel) -> None:
@@ -42,7 +45,7 @@ def lay_out(panel: RicomPanel) -> None:
     """
     column = QVBoxLayout(panel)
     column.setSpacing(6)
-    panel.setMinimumWidth(400)
+    panel.setMinimumWidth(WIDTH)
     column.addLayout(_scan(panel))
     column.addLayout(_shape(panel))
     column.addLayout(_run(panel))
@@ -77,7 +80,7 @@ def _shape(panel: RicomPanel) -> QHBoxLayout:
     panel.rows, panel.columns = QSpinBox(), QSpinBox()
     for box in (panel.rows, panel.columns):
         box.setRange(1, 10_000_000)
-        box.setMinimumWidth(70)
+        box.setMinimumWidth(90)
     panel.set_shape = QPushButton("Set")
     panel.set_shape.setToolTip("Arrange the frames as a scan of so many rows and columns")
     panel.frames = QLabel()
@@ -92,7 +95,8 @@ def _shape(panel: RicomPanel) -> QHBoxLayout:
         with quiet(panel.rows, panel.columns):
             panel.rows.setValue(int(shape[0]))
             panel.columns.setValue(int(shape[1]))
-        panel.frames.setText(f"of {shape[2]} × {shape[3]} px, {dtype.name}")
+        panel.frames.setText(f"of {shape[2]} × {shape[3]} px")
+        panel.frames.setToolTip(f"{shape[0] * shape[1]} frames of type {dtype.name}")
 
     panel.show_shape = show_shape
     return row

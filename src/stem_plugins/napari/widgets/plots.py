@@ -22,6 +22,9 @@ ANGSTROM_PER_NM = 10.0
 #: How long the kernel must stand still before its plot follows [ms].
 KERNEL_PAUSE = 150
 
+#: Part of the brightest pixel that is shown black in the mean pattern.
+FAINTEST = 1e-4
+
 
 class Plots(QTabWidget):
     """Three tabs: FFT of the result, mean pattern with the detector, kernel with its transfer."""
@@ -48,9 +51,9 @@ class Plots(QTabWidget):
         settings, acquisition
             Pass band and scan step.
         """
-        step, unit, cycles = (1.0, 1.0), "/px", 1.0
+        step, unit, cycles = (1.0, 1.0), "px⁻¹", 1.0
         if acquisition.scan_step is not None:
-            step, unit = tuple(s / ANGSTROM_PER_NM for s in acquisition.scan_step), "/nm"
+            step, unit = tuple(s / ANGSTROM_PER_NM for s in acquisition.scan_step), "nm⁻¹"
             cycles = ANGSTROM_PER_NM
         pixel = tuple(1 / (n * s) for n, s in zip(image.shape[:2], step, strict=True))
         band = (settings.low, settings.high) if name == "riCOM" else (None, None)
@@ -66,7 +69,7 @@ class Plots(QTabWidget):
     def show_pattern(
         self, kept: KeptMoments, settings: RicomSettings, acquisition: Acquisition
     ) -> None:
-        """Show the mean pattern (its square root), the centre and the annular detector.
+        """Show the mean pattern (its logarithm), the centre and the annular detector.
 
         Parameters
         ----------
@@ -90,11 +93,11 @@ class Plots(QTabWidget):
         if acquisition.convergence_angle is not None and unit == "mrad":
             circles.append(Circle(0, 0, acquisition.convergence_angle, "deepskyblue"))
         self.pattern.show_picture(
-            np.sqrt(kept.pattern),
+            np.log10(np.maximum(kept.pattern / (kept.pattern.max() or 1.0), FAINTEST)),
             step=step,
             origin=tuple(-c * s for c, s in zip(center, step, strict=True)),
             unit=unit,
-            caption="Mean pattern (square root)",
+            caption="Mean pattern (log)",
             circles=tuple(circles),
         )
 
@@ -105,7 +108,7 @@ class KernelPlot(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.picture = PictureView("The kernel appears here.")
-        self.figure = Figure(layout="constrained", facecolor="none")
+        self.figure = Figure(figsize=(2, 2), layout="constrained", facecolor="none")
         self.canvas = FigureCanvasQTAgg(self.figure)
         self.canvas.setMinimumSize(150, 120)
         self.canvas.setStyleSheet("background: transparent;")
@@ -170,11 +173,19 @@ class KernelPlot(QWidget):
             transfer.frequency * per,
             weight * transfer.line_integration,
             "--",
-            label="eq. 3.7",
-            linewidth=1,
+            label="line integration",
+            linewidth=0.7,
+            alpha=0.6,
         )
-        self.axes.set(xlabel=f"frequency [1/{unit}]", ylabel="transfer", xlim=(0, None))
-        self.axes.legend(fontsize=7, frameon=False, labelcolor="linecolor", loc="upper right")
+        self.axes.set(xlabel=f"frequency [{unit}⁻¹]", ylabel="transfer", xlim=(0, None))
+        self.axes.legend(
+            fontsize=7,
+            frameon=False,
+            labelcolor="linecolor",
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=2,
+        )
         self._style()
         self.canvas.draw_idle()
 

@@ -37,6 +37,7 @@ class ResultLayers:
         self._removed = removed
         self._layers: dict[str, Image] = {}
         self._limits: dict[str, tuple[float, float]] = {}
+        self._named = False
         viewer.layers.events.removed.connect(self._on_removed)
 
     def close(self) -> None:
@@ -83,7 +84,7 @@ class ResultLayers:
         layer = self._layers.get(name)
         if layer is None:
             layer_data = image_layer(
-                image,
+                image.copy(),
                 acquisition,
                 name,
                 unit,
@@ -92,12 +93,12 @@ class ResultLayers:
                 colormap="coolwarm" if name in SIGNED else "gray",
             )
             layer = self._layers[name] = add_image_over_scan(self._viewer, layer_data, scan)
+            self.show_names(self._named)
         else:
             set_flat_image(layer, image)
             layer.metadata.update(unit=unit, parameters=dict(parameters))
             if limits is not None and tuple(layer.contrast_limits) == self._limits.get(name):
-                layer.contrast_limits_range = limits
-                layer.contrast_limits = limits
+                _set_limits(layer, limits)
         if limits is not None and tuple(layer.contrast_limits) == limits:
             self._limits[name] = limits
 
@@ -107,6 +108,13 @@ class ResultLayers:
         self._limits.pop(name, None)
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
+
+    def show_names(self, shown: bool) -> None:
+        """Write the names of the images into their corners, or not."""
+        self._named = shown
+        for layer in self._layers.values():
+            if hasattr(layer, "name_overlay"):  # since napari 0.7
+                layer.name_overlay.visible = shown
 
     def calibrate(self, acquisition: Acquisition) -> None:
         """Give all layers another calibration."""
@@ -126,3 +134,13 @@ def _limits(name: str, image: np.ndarray) -> tuple[float, float]:
         largest = float(np.percentile(np.abs(image), 99.5)) or 1.0
         return -largest, largest
     return image_limits(image)
+
+
+def _set_limits(layer: Image, limits: tuple[float, float]) -> None:
+    """Set contrast limits; the range of the slider follows only where it no longer suits them."""
+    low, high = layer.contrast_limits_range
+    inside = low <= limits[0] and limits[1] <= high
+    if not (inside and 4 * (limits[1] - limits[0]) > high - low):
+        margin = (limits[1] - limits[0]) / 2
+        layer.contrast_limits_range = (limits[0] - margin, limits[1] + margin)
+    layer.contrast_limits = limits

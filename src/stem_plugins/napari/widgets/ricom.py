@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QSize, QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from stem_plugins.imaging.moments import Moments
 from stem_plugins.imaging.rotation import estimate_rotation
@@ -18,7 +17,6 @@ from stem_plugins.napari.kept_moments import KeptMoments, guess_center, iter_pas
 from stem_plugins.napari.layers import acquisition_of, scan_from_layer, set_acquisition
 from stem_plugins.napari.planes import (
     IMAGES,
-    flat_image,
     grid_of,
     scale_bar_of,
     scan_layers,
@@ -28,22 +26,26 @@ from stem_plugins.napari.planes import (
 from stem_plugins.napari.ricom_code import python_code, source_of
 from stem_plugins.napari.ricom_model import (
     RicomSettings,
-    compute_field,
-    compute_image,
     default_settings,
     snapped,
 )
 from stem_plugins.napari.widgets.forms import quiet
-from stem_plugins.napari.widgets.layout import lay_out
-from stem_plugins.napari.widgets.result_layers import ResultLayers
+from stem_plugins.napari.widgets.layout import WIDTH, lay_out
+from stem_plugins.napari.widgets.live_images import LiveImages
+from stem_plugins.napari.widgets.saving import ask_and_save
 from stem_plugins.napari.widgets.worker import is_alive, start_worker
-from stem_plugins.napari.writer import save_layer
 from stem_plugins.optics.acquisition import Acquisition
 
 __all__ = ["RicomPanel"]
 
 #: While a pass runs, the images follow at most this often [ms].
 REDRAW = 150
+
+#: How long the centre must stand still before the axes of the layers follow [ms].
+SETTLED = 300
+
+#: Between images side by side [px].
+GRID_SPACING = 8
 
 
 class RicomPanel(QWidget):
@@ -62,19 +64,33 @@ class RicomPanel(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.settings = RicomSettings()
-        self.kept: KeptMoments | None = None
         self.scan_layer: Any = None
         self.worker: Any = None
-        self._version = 0  # of what is kept
-        self._field: tuple[Any, Any] = (None, None)
-        self._made: dict[str, Any] = {}
-        self.results = ResultLayers(napari_viewer, self._result_removed)
         lay_out(self)
+        self.images = LiveImages(
+            napari_viewer,
+            removed=self.choice.leave_out,
+            front_changed=self._show_spectrum,
+            failed=self._failed,
+            parent=self,
+        )
         self._redraw = QTimer(self)
         self._redraw.setSingleShot(True)
         self._redraw.timeout.connect(self.refresh)
+        self._settled = QTimer(self)
+        self._settled.setSingleShot(True)
+        self._settled.setInterval(SETTLED)
+        self._settled.timeout.connect(self._place_layers)
+        self._fit = QTimer(self)
+        self._fit.setSingleShot(True)
+        self._fit.setInterval(REDRAW)
+        self._fit.timeout.connect(self.viewer.reset_view)
         self._connect()
         self._list_scans()
+
+    def sizeHint(self) -> QSize:
+        """Size that the dock asks for; called by Qt."""
+        return QSize(WIDTH, 820)
 
     # Connections
 
@@ -83,21 +99,21 @@ class RicomPanel(QWidget):
         self.set_shape.clicked.connect(self.apply_scan_shape)
         self.run.clicked.connect(self.start)
         self.cancel.clicked.connect(self.stop)
-        self.images_view.clicked.connect(lambda: show_images(self.viewer))
+        self.images_view.clicked.connect(self._show_images)
         self.patterns_view.clicked.connect(self._show_patterns)
         self.side_by_side.toggled.connect(self._set_grid)
-        self.choice.changed.connect(self._choose_images)
+        self.choice.changed.connect(self.refresh)
         self.kernel_form.changed.connect(self._settings_edited)
         self.orientation.changed.connect(self._orientation_edited)
         self.orientation.estimate_asked.connect(self.estimate)
         self.calibration.changed.connect(self.calibrate)
         self.copy.clicked.connect(self.copy_as_python)
-        self.save.clicked.connect(self._ask_and_save)
+        self.save.clicked.connect(self._save)
         self._viewer_slots = (
             (self.viewer.layers.events.inserted, self._list_scans),
             (self.viewer.layers.events.removed, self._list_scans),
             (self.viewer.layers.events.renamed, self._list_scans),
-            (self.viewer.layers.selection.events.active, self._show_spectrum),
+            (self.viewer.layers.selection.events.active, self._selected),
             (self.viewer.dims.events.order, self._show_plane),
         )
         for emitter, slot in self._viewer_slots:
@@ -112,10 +128,17 @@ class RicomPanel(QWidget):
         """Stop the pass and let go of the viewer. The images stay."""
         self.stop()
         self._redraw.stop()
+        self._settled.stop()
+        self._fit.stop()
         for emitter, slot in self._viewer_slots:
             emitter.disconnect(slot)
         self._viewer_slots = ()
-        self.results.close()
+        self.images.close()
+
+    @property
+    def kept(self) -> KeptMoments | None:
+        """Moments of the scan, as far as they were seen; `None` before a run."""
+        return self.images.kept
 
     # The scan
 
@@ -138,9 +161,8 @@ class RicomPanel(QWidget):
         if layer is self.scan_layer and layer is not None:
             return
         self.stop()
-        self.scan_layer, self.kept = layer, None
-        self._made.clear()
-        self.results.forget()
+        self.scan_layer = layer
+        self.images.start(layer, None)
         for widget in (self.run, self.set_shape, self.controls, self.copy, self.save):
             widget.setEnabled(layer is not None)
         if layer is None:
@@ -188,8 +210,7 @@ class RicomPanel(QWidget):
         except ValueError as error:
             self.say(str(error))
             return
-        self.kept = None
-        self._made.clear()
+        self.images.start(self.scan_layer, None)
         self.progress.setRange(0, scan.data.shape[0])
         self.progress.setValue(0)
         self._show_running(True)
@@ -215,13 +236,13 @@ class RicomPanel(QWidget):
 
     def _take(self, value: KeptMoments | tuple[slice, Moments]) -> None:
         if isinstance(value, KeptMoments):
-            self.kept = value
+            self.images.start(self.scan_layer, value)
             self.settings = snapped(self.settings, value.radii)
             self._show_values()
             return
         assert self.kept is not None
         self.kept.add(*value)
-        self._version += 1
+        self.images.moments_changed()
         self.progress.setValue(int(np.count_nonzero(self.kept.seen)))
         if not self._redraw.isActive():
             self._redraw.start(REDRAW)
@@ -234,6 +255,7 @@ class RicomPanel(QWidget):
         self._show_running(False)
         self._redraw.stop()
         self.refresh()
+        self.images.finish()
         if self.kept is not None:
             self.orientation.show_center(self.kept.center(acquisition_of(self.scan_layer)))
 
@@ -265,10 +287,24 @@ class RicomPanel(QWidget):
         """
         before = acquisition_of(self.scan_layer)
         self.settings = self.settings.with_scan_step(before, acquisition)
-        set_acquisition(self.scan_layer, acquisition)
-        self.results.calibrate(acquisition)
+        self.scan_layer.metadata["acquisition"] = acquisition
+        if (before.scan_step, before.diffraction_step) == (
+            acquisition.scan_step,
+            acquisition.diffraction_step,
+        ):
+            # At most the origin of the detector axes moves, which no image shows.
+            self._settled.start()
+        else:
+            self._place_layers()
         self._show_values()
         self.refresh()
+
+    def _place_layers(self) -> None:
+        """Give the scan and its images the axes of the calibration."""
+        if self.scan_layer is not None:
+            acquisition = acquisition_of(self.scan_layer)
+            set_acquisition(self.scan_layer, acquisition)
+            self.images.results.calibrate(acquisition)
 
     def estimate(self) -> None:
         """Estimate rotation and mirroring from what was seen so far."""
@@ -284,48 +320,14 @@ class RicomPanel(QWidget):
             return
         self.orientation.show_estimate(estimate)
 
-    def _choose_images(self) -> None:
-        for name, _ in list(self.results):
-            if name not in self.choice.names():
-                self.results.remove(name)
-        self.refresh()
-
-    def _result_removed(self, name: str) -> None:
-        self._made.pop(name, None)
-        self.choice.leave_out(name)
-
     def refresh(self) -> None:
         """Bring all chosen images up to date; what has not changed is not computed again."""
-        self.plots.kernel.show_kernel(self.settings, self._acquisition())
-        if self.kept is None or self.scan_layer is None or not self.kept.seen.any():
-            return
-        acquisition, settings = self._acquisition(), self.settings
-        key = (self._version, acquisition, settings.descan)
-        try:
-            if self._field[0] != key:
-                self._field = (key, compute_field(self.kept, acquisition, settings.descan))
-            for name in self.choice.names():
-                self._show_image(name, key)
-        except ValueError as error:
-            self.say(str(error))
-            return
-        self._show_spectrum()
-        self.plots.show_pattern(self.kept, settings, acquisition)
-        scale_bar_of(self.viewer).visible = True
-
-    def _show_image(self, name: str, field_key: Any) -> None:
-        settings, acquisition = self.settings, self._acquisition()
-        made_of = {
-            "riCOM": (field_key, settings.kernel_size, settings.low, settings.high),
-            "Annular detector": (self._version, settings.inner, settings.outer),
-        }.get(name, field_key)
-        if self._made.get(name) == made_of and name in self.results:
-            return
-        assert self.kept is not None
-        image, unit = compute_image(name, self.kept, self._field[1], settings)
-        parameters = {"method": name, **settings.to_dict(), "acquisition": acquisition.to_dict()}
-        self.results.show(name, image, acquisition, unit, parameters, self.scan_layer)
-        self._made[name] = made_of
+        acquisition = self._acquisition()
+        self.plots.kernel.show_kernel(self.settings, acquisition)
+        self.images.update(self.choice.names(), self.settings, acquisition)
+        if self.kept is not None and self.kept.seen.any():
+            self.plots.show_pattern(self.kept, self.settings, acquisition)
+            scale_bar_of(self.viewer).visible = True
 
     # From state to widgets
 
@@ -352,14 +354,12 @@ class RicomPanel(QWidget):
             float(radii[-1]),
         )
 
-    def _show_spectrum(self, event: Any = None) -> None:
-        """Show the Fourier transform of the selected result, else of the first one."""
-        shown = dict(self.results)
-        if not shown or not is_alive(self):
-            return
-        active = self.viewer.layers.selection.active
-        name = next((n for n, layer in shown.items() if layer is active), next(iter(shown)))
-        self.plots.show_image(name, flat_image(shown[name]), self.settings, self._acquisition())
+    def _show_spectrum(self, name: str, image: np.ndarray) -> None:
+        self.plots.show_image(name, image, self.settings, self._acquisition())
+
+    def _selected(self, event: Any = None) -> None:
+        if is_alive(self):
+            self.images.show_front()
 
     def _show_plane(self, event: Any = None) -> None:
         images = tuple(self.viewer.dims.order) == IMAGES
@@ -369,9 +369,18 @@ class RicomPanel(QWidget):
         grid_of(self.viewer).enabled = False
         show_patterns(self.viewer, self.scan_layer)
 
+    def _show_images(self) -> None:
+        show_images(self.viewer)
+        self._set_grid(self.side_by_side.isChecked())
+
     def _set_grid(self, enabled: bool) -> None:
-        grid_of(self.viewer).enabled = enabled
-        self.viewer.reset_view()
+        """Show the images side by side, each with its name, or on top of each other."""
+        grid = grid_of(self.viewer)
+        grid.spacing = GRID_SPACING
+        grid.enabled = enabled
+        self.images.results.show_names(enabled)
+        # Only after the next drawing does the viewer know how large the parts of the grid are.
+        self._fit.start()
 
     def say(self, message: str) -> None:
         """Show a message above the plots; an empty one hides the line.
@@ -402,65 +411,9 @@ class RicomPanel(QWidget):
         QGuiApplication.clipboard().setText(self.python_code())
         self.say("Copied: Python code that makes these images.")
 
-    def save_results(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
-        """Save all result images.
-
-        Parameters
-        ----------
-        path
-            ``scan.tif`` gives ``scan_riCOM.tif`` and so on; the suffix chooses the format.
-        overwrite
-            Whether existing files may be replaced.
-
-        Returns
-        -------
-        list of pathlib.Path
-            What was written.
-
-        Raises
-        ------
-        FileExistsError
-            One of the files exists and ``overwrite`` is False; then none is written.
-        ValueError
-            The format is not known or cannot hold an image.
-        """
-        paths = {layer: _result_path(Path(path), name) for name, layer in self.results}
-        existing = [str(target) for target in paths.values() if target.exists()]
-        if existing and not overwrite:
-            raise FileExistsError(f"{', '.join(existing)}: exists already.")
-        for layer, target in paths.items():
-            save_layer(target, layer, overwrite=overwrite)
-        return list(paths.values())
-
-    def _ask_and_save(self) -> None:
-        if not dict(self.results):
-            self.say("There are no images yet: Run first.")
-            return
-        path, chosen = QFileDialog.getSaveFileName(
-            self,
-            "Save all images of the panel as NAME_riCOM and so on",
-            self.scan_layer.name,
-            ";;".join(f"{suffix} (*{suffix})" for suffix in (".tif", ".zspy", ".hspy", ".png")),
-        )
-        if not path:
-            return
-        target = Path(path if Path(path).suffix else path + chosen.split(" ")[0])
-        overwrite = False
-        if any(_result_path(target, name).exists() for name, _ in self.results):
-            answer = QMessageBox.question(self, "Save", "Some files exist already. Replace them?")
-            overwrite = answer == QMessageBox.StandardButton.Yes
-            if not overwrite:
-                return
-        try:
-            written = self.save_results(target, overwrite=overwrite)
-        except (ValueError, OSError) as error:
-            self.say(str(error))
-            return
-        self.say(f"Saved {', '.join(path.name for path in written)}.")
-
-
-def _result_path(path: Path, name: str) -> Path:
-    return path.with_name(f"{path.stem}_{name.replace(' ', '-')}{path.suffix}")
+    def _save(self) -> None:
+        self.images.finish()
+        self.say(ask_and_save(self, self.images.results, self.scan_layer.name))
 
 
 def _passes(

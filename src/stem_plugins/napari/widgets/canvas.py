@@ -1,0 +1,158 @@
+"""What the browser's canvases share; each is a small napari viewer of its own.
+
+A viewer lines up all its layers in one space, so that nanometres and milliradians need two. The
+canvases know how to draw and what the mouse did; what follows from it is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image
+from napari.qt import QtViewer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from stem_plugins.napari.layers import image_limits
+from stem_plugins.napari.planes import scale_bar_of
+
+__all__ = ["CROSS_SIZE", "Canvas"]
+
+#: Size of crosses on screen [px].
+CROSS_SIZE = 17
+
+ARROWS = {"Up": (-1, 0), "Down": (1, 0), "Left": (0, -1), "Right": (0, 1)}
+
+
+class Canvas(QWidget):
+    """A canvas with a title line, a scale bar, and what the mouse points at.
+
+    Parameters
+    ----------
+    title
+        Shown above the canvas.
+    """
+
+    #: An arrow key was pressed: steps (y, x).
+    stepped = Signal(int, int)
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.model = ViewerModel(title=title)
+        self.qt_viewer = QtViewer(self.model)
+        # A file dropped here would open in this viewer, which holds two dimensions only.
+        self.qt_viewer.setAcceptDrops(False)
+        self.qt_viewer.setMinimumSize(240, 240)
+        self.title, self.pointed = QLabel(title), QLabel()
+        self.pointed.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        header = QHBoxLayout()
+        header.addWidget(self.title)
+        header.addStretch(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addLayout(header)
+        column.addWidget(self.qt_viewer, 1)
+        column.addWidget(self.pointed)
+        self.image: Image | None = None
+        self.model.mouse_drag_callbacks.append(self._press)
+        self.model.mouse_move_callbacks.append(self._point)
+        for key, (dy, dx) in ARROWS.items():
+            self._bind(key, dy, dx)
+            self._bind(f"Shift-{key}", 10 * dy, 10 * dx)
+
+    def _bind(self, key: str, dy: int, dx: int) -> None:
+        self.model.bind_key(key, lambda _: self.stepped.emit(dy, dx), overwrite=True)
+
+    @property
+    def camera(self) -> Any:
+        """Camera; napari moved it to the viewer's scene in version 0.9."""
+        return self.model.scene.camera if hasattr(self.model, "scene") else self.model.camera
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.model.layers.clear()
+        self.image = None
+        self.pointed.setText("")
+
+    def add_image(self, image: np.ndarray, axes: dict[str, Any], **options: Any) -> Image:
+        """Begin with a new image, in place of everything shown so far."""
+        self.clear()
+        self.axes = axes
+        self.image = self.model.add_layer(Image(image, **axes, **options))
+        scale_bar = scale_bar_of(self.model)
+        scale_bar.visible = True
+        scale_bar.font_size = 11
+        self.model.reset_view()
+        return self.image
+
+    def show_values(self, image: np.ndarray, limits: tuple[float, float] | None = None) -> None:
+        """Replace the values of the image.
+
+        Parameters
+        ----------
+        image
+            Of the same shape.
+        limits
+            Values shown darkest and brightest; ``None``: the 0.5 and 99.5 percentiles.
+        """
+        assert self.image is not None
+        self.image.data = image
+        self.image.contrast_limits = limits or image_limits(image)
+
+    def pixels_at(self, position: Sequence[float]) -> tuple[float, float]:
+        """Place on the image [px] of a place in the viewer's world."""
+        assert self.image is not None
+        y, x = self.image.world_to_data(position)
+        return float(y), float(x)
+
+    def screen_pixel(self) -> float:
+        """Size of a pixel on screen [px of the image]."""
+        return 1.0 / (self.camera.zoom * float(np.mean(self.axes["scale"])))
+
+    def is_inside(self, point: tuple[float, float]) -> bool:
+        """Whether a place [px] lies on the image."""
+        assert self.image is not None
+        return all(-0.5 <= p < n - 0.5 for p, n in zip(point, self.image.data.shape, strict=True))
+
+    def _press(self, model: ViewerModel, event: Any) -> Iterator[None]:
+        """Follow one drag; while `take_hold` gives something to do, the view does not pan."""
+        if self.image is None or event.button != 1 or event.modifiers:
+            return
+        drag = self.take_hold(self.pixels_at(event.position))
+        if drag is None:
+            return
+        self.camera.mouse_pan = False
+        try:
+            yield
+            while event.type == "mouse_move":
+                drag(self.pixels_at(event.position))
+                yield
+        finally:
+            self.camera.mouse_pan = True
+        self.let_go()
+
+    def take_hold(self, point: tuple[float, float]) -> Any:
+        """Return what a drag that begins at a point [px] does at every move, or nothing."""
+        raise NotImplementedError
+
+    def let_go(self) -> None:
+        """Hear that a drag has ended."""
+
+    def _point(self, model: ViewerModel, event: Any) -> None:
+        if self.image is None:
+            return
+        point = self.pixels_at(event.position)
+        self.hover(point)
+        inside = self.is_inside(point)
+        self.pointed.setText(self.describe(point, event.position) if inside else "")
+
+    def hover(self, point: tuple[float, float]) -> None:
+        """Hear where the mouse is [px]."""
+
+    def describe(self, point: tuple[float, float], position: Sequence[float]) -> str:
+        """Say what the mouse points at."""
+        raise NotImplementedError

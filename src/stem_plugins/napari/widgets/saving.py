@@ -1,0 +1,114 @@
+"""Save all result images of the riCOM panel, asking where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+
+from stem_plugins.napari.widgets.result_layers import ResultLayers
+from stem_plugins.napari.writer import save_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["ask_and_save", "result_paths", "save_results"]
+
+SUFFIXES = (".tif", ".zspy", ".hspy", ".png", ".npy")
+
+
+def result_paths(path: str | Path, names: Iterable[str]) -> dict[str, Path]:
+    """Names of the files for several images.
+
+    Parameters
+    ----------
+    path
+        ``scan.tif`` gives ``scan_riCOM.tif`` and so on.
+    names
+        Of the images.
+
+    Examples
+    --------
+    >>> {name: file.name for name, file in result_paths("scan.tif", ["COM x"]).items()}
+    {'COM x': 'scan_COM-x.tif'}
+    """
+    path = Path(path)
+    return {
+        name: path.with_name(f"{path.stem}_{name.replace(' ', '-')}{path.suffix}") for name in names
+    }
+
+
+def save_results(path: str | Path, results: ResultLayers, *, overwrite: bool = False) -> list[Path]:
+    """Save all result images with their calibration.
+
+    Parameters
+    ----------
+    path
+        As for `result_paths`; the suffix chooses the format.
+    results
+        The images.
+    overwrite
+        Whether existing files may be replaced.
+
+    Returns
+    -------
+    list of pathlib.Path
+        What was written.
+
+    Raises
+    ------
+    FileExistsError
+        One of the files exists and ``overwrite`` is False; then none is written.
+    ValueError
+        The format is not known or cannot hold an image.
+    """
+    layers = dict(results)
+    paths = result_paths(path, layers)
+    existing = [target.name for target in paths.values() if target.exists()]
+    if existing and not overwrite:
+        raise FileExistsError(f"{', '.join(existing)} exist already. Choose another name.")
+    for name, target in paths.items():
+        save_layer(target, layers[name], overwrite=overwrite)
+    return list(paths.values())
+
+
+def ask_and_save(parent: QWidget, results: ResultLayers, name: str) -> str:
+    """Ask for a name and save all result images.
+
+    Parameters
+    ----------
+    parent
+        Of the dialogs.
+    results
+        The images.
+    name
+        To suggest.
+
+    Returns
+    -------
+    str
+        What was done, or why not, for the user; empty when the user changed their mind.
+    """
+    if not dict(results):
+        return "There are no images yet: Run first."
+    chosen, selected_filter = QFileDialog.getSaveFileName(
+        parent,
+        "Save all images of the panel, as NAME_riCOM and so on",
+        name,
+        ";;".join(f"{suffix} (*{suffix})" for suffix in SUFFIXES),
+    )
+    if not chosen:
+        return ""
+    path = Path(chosen if Path(chosen).suffix else chosen + selected_filter.split(" ")[0])
+    overwrite = False
+    if any(target.exists() for target in result_paths(path, dict(results)).values()):
+        answer = QMessageBox.question(parent, "Save", "Some files exist already. Replace them?")
+        overwrite = answer == QMessageBox.StandardButton.Yes
+        if not overwrite:
+            return ""
+    try:
+        written = save_results(path, results, overwrite=overwrite)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return f"Saved {', '.join(file.name for file in written)}."
