@@ -4,9 +4,9 @@
 RosettaSciIO reader, so that HyperSpy's own ``load`` can use our Merlin reader::
 
     from stem_plugins.hyperspy import reader
-    signal = hs.load("scan.mib", reader=reader, lazy=True)
+    signal = hs.load("scan.mib", file_format=reader, lazy=True)
 
-(``file_format=reader`` in HyperSpy 2.5 and later). It is not registered for ``.mib``, because
+(``reader=reader`` before HyperSpy 2.4). It is not registered for ``.mib``, because
 RosettaSciIO reads these files too, with the rows of the detector upside down and without the scan
 shape; two readers for one suffix would make every ``hs.load`` of one ambiguous.
 """
@@ -86,7 +86,7 @@ def _load_hyperspy(path: Path, lazy: bool) -> Any:
 def file_reader(
     filename: str | PathLike[str], lazy: bool = False, **options: Any
 ) -> list[dict[str, Any]]:
-    """Read a file in the way of RosettaSciIO, for ``hs.load(filename, reader=...)``.
+    """Read a file in the way of RosettaSciIO, for ``hs.load(filename, file_format=reader)``.
 
     Parameters
     ----------

@@ -137,7 +137,8 @@ def one_pass(
     used : dict
         Mask and centre as metadata can hold them.
     """
-    center = center or read_acquisition(signal).center
+    if center is None:
+        center = read_acquisition(signal).center
     counted = None if mask is None else virtual_detector(signal, mask)
     result = imaging.moments(
         signal,
@@ -147,7 +148,8 @@ def one_pass(
         pattern=pattern,
     )
     used_mask = None if counted is None else counted.parameters
-    return result, {"mask": used_mask, "center": center or "mean"}
+    used_center = "mean" if center is None else [float(pixel) for pixel in center]
+    return result, {"mask": used_mask, "center": used_center}
 
 
 def com_result(signal: BaseSignal, com: np.ndarray | da.Array, used: Mapping[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any, Literal
 
@@ -108,7 +109,8 @@ def annulus(
         if units == "mrad":
             raise MissingCalibrationError(("diffraction_step",))
         units = "px"
-    center = center or acquisition.require("center").center
+    if center is None:
+        center = acquisition.require("center").center
     pixel_size = 1.0 if units == "px" else acquisition.diffraction_step
     shape = (axes[0].size, axes[1].size)
     return VirtualDetector(
@@ -127,9 +129,10 @@ def _roi_mask(signal: BaseSignal, roi: BaseROI) -> np.ndarray:
     axes = [{**axis.get_axis_dictionary(), "navigate": False} for axis in detector_axes(signal)]
     shape = tuple(axis["size"] for axis in axes)
     numbers = hs.signals.Signal2D(np.arange(np.prod(shape), dtype=float).reshape(shape), axes=axes)
-    inside = np.asarray(roi(numbers).data)  # outside is cut off, or NaN
     mask = np.zeros(shape, bool)
-    mask.flat[inside[np.isfinite(inside)].astype(int)] = True
+    with contextlib.suppress(ValueError):  # the whole ROI lies off the axes
+        inside = np.asarray(roi(numbers).data)  # outside is cut off, or NaN
+        mask.flat[inside[np.isfinite(inside)].astype(int)] = True
     if not mask.any():
         raise ValueError(
             f"No pixel of the detector lies in {roi}; its axes are in {axes[0]['units']}."
