@@ -86,8 +86,13 @@ html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "header_links_before_dropdown": 6,
+    "navbar_persistent": ["search-button"],
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
+}
+# Pages without pages beside them need no list of these.
+html_sidebars = {
+    name: [] for name in ("index", "tutorial", "benchmarks/index", "changelog", "contributing")
 }
 html_context = {"default_mode": "light"}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

@@ -20,9 +20,7 @@ import stem_plugins as stem
 from stem_plugins import Acquisition
 from stem_plugins.simulation import Atoms, simulate_scan, strontium_titanate
 
-acquisition = Acquisition(
-    beam_energy=200, convergence_angle=22, scan_step=0.25, diffraction_step=4
-)
+acquisition = Acquisition(beam_energy=200, convergence_angle=22, scan_step=0.25, diffraction_step=4)
 side = 64  # scan positions
 extent = side * 0.25  # Å
 block = strontium_titanate().repeat(1, 8, 8)

@@ -17,9 +17,7 @@ import stem_plugins as stem
 from stem_plugins import Acquisition
 from stem_plugins.simulation import gallium_nitride, simulate_scan
 
-acquisition = Acquisition(
-    beam_energy=200, convergence_angle=35, scan_step=0.12, diffraction_step=4
-)
+acquisition = Acquisition(beam_energy=200, convergence_angle=35, scan_step=0.12, diffraction_step=4)
 scan = simulate_scan(
     gallium_nitride(),
     acquisition,

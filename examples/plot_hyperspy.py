@@ -35,7 +35,7 @@ print(signal.acquisition)
 # What the file did not know is set in the field's units:
 
 signal.set_acquisition(dwell_time=1e-3)
-signal.axes_manager
+print(signal.axes_manager)
 
 # %%
 # One pass, many results

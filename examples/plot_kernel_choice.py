@@ -46,9 +46,7 @@ ax.legend(title="kernel", loc="center left", bbox_to_anchor=(1, 0.5))
 # One layer of MoS₂ at a low dose. The small kernel amplifies what lies between the columns; the
 # large one lets slow noise through; the band pass keeps what the lattice needs.
 
-acquisition = Acquisition(
-    beam_energy=80, convergence_angle=30, scan_step=step, diffraction_step=4
-)
+acquisition = Acquisition(beam_energy=80, convergence_angle=30, scan_step=step, diffraction_step=4)
 scan = simulate_scan(
     molybdenum_disulfide(),
     acquisition,

@@ -20,13 +20,9 @@ from stem_plugins.simulation import demo_scan
 
 scan = demo_scan((64, 64))
 acquisition = scan.acquisition
-ky, kx = (
-    np.arange(n) - c for n, c in zip(scan.data.shape[2:], acquisition.center, strict=True)
-)
+ky, kx = (np.arange(n) - c for n, c in zip(scan.data.shape[2:], acquisition.center, strict=True))
 quadrants = [
-    (np.sign(ky)[:, None] == down) & (np.sign(kx) == right)
-    for down in (-1, 1)
-    for right in (-1, 1)
+    (np.sign(ky)[:, None] == down) & (np.sign(kx) == right) for down in (-1, 1) for right in (-1, 1)
 ]
 up_left, up_right, down_left, down_right = stem.moments(scan.data, detectors=quadrants).images
 
@@ -57,9 +53,7 @@ in_px = deflection / np.array(acquisition.diffraction_step)
 com = stem.center_of_mass(scan.data, center=acquisition.center)
 extent = (0, 64 * acquisition.scan_step[1] / 10, 64 * acquisition.scan_step[0] / 10, 0)
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="compressed")
-for ax, title, vectors in zip(
-    axes, ("DPC", "COM"), (in_px, com), strict=True
-):
+for ax, title, vectors in zip(axes, ("DPC", "COM"), (in_px, com), strict=True):
     field = stem.vector_field(vectors, acquisition, descan="plane")
     image = stem.ricom(field.vectors, 31, scan_step=field.scan_step)
     shown = ax.imshow(image, cmap="gray", extent=extent)

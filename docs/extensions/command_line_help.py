@@ -19,7 +19,9 @@ class CommandLineHelp(SphinxDirective):
 
         parser = build_parser()
         sections = [_section("stem-plugins", parser)]
-        sections += [_section(f"stem-plugins {name}", command) for name, command in _commands(parser)]
+        sections += [
+            _section(f"stem-plugins {name}", command) for name, command in _commands(parser)
+        ]
         return sections
 
 

@@ -17,5 +17,7 @@ for label, limits in filters.items():
     ax.plot(transfer.frequency, 2 * np.pi * transfer.frequency * transfer.kernel, label=label)
 for limit in (0.03, 0.15):
     ax.axvline(limit, color="gray", lw=0.5)
-ax.set(xlabel="frequency [cycles per scan position]", ylabel="weight on the potential", xlim=(0, 0.3))
+ax.set(
+    xlabel="frequency [cycles per scan position]", ylabel="weight on the potential", xlim=(0, 0.3)
+)
 ax.legend()

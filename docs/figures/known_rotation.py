@@ -36,7 +36,11 @@ axes[0].annotate(
     scan.acquisition.center[::-1],
     arrowprops={"color": "cyan", "width": 1.5, "headwidth": 7, "headlength": 7},
 )
-axes[0].set(title="pattern at the orange probe,\ndirection of its centre of mass", xlabel="kx [px]", ylabel="ky [px]")
+axes[0].set(
+    title="pattern at the orange probe,\ndirection of its centre of mass",
+    xlabel="kx [px]",
+    ylabel="ky [px]",
+)
 
 every = slice(0, None, 2)
 y, x = np.indices(shape)[:, every, every]
