@@ -196,6 +196,8 @@ def test_camera_length_wherever_pyxem_left_it():
         assert signal.acquisition.diffraction_step is None
         signal.calibration.physical_pixel_size = "55 um"
         assert signal.acquisition.diffraction_step == pytest.approx((0.5, 0.5))
+        binned = signal.rebin(scale=(1, 1, 2, 4))
+        assert binned.acquisition.diffraction_step == pytest.approx((2.0, 1.0))
     assert camera_length({}) is None
 
 

@@ -117,7 +117,16 @@ def test_load_opens_merlin_files(merlin, patterns, calibration, lazy):
     assert found.metadata.General.title == "scan"
 
 
-def test_loading_reads_no_pattern(merlin, monkeypatch):
+@pytest.mark.parametrize("suffix", [".hspy", ".zspy"])
+def test_merlin_files_become_hyperspys(merlin, patterns, tmp_path, suffix):
+    found = load(merlin)
+    again = hs.load(saved(found, tmp_path / f"again{suffix}"), lazy=True)
+    assert type(again) is LazySTEM4D
+    assert again.acquisition == found.acquisition
+    np.testing.assert_array_equal(again.data.compute(), patterns)
+
+
+def test_loading_reads_no_pattern(merlin):
     found = load(merlin)
     image = found.ricom(5, lazy_output=True)
     merlin.unlink()

@@ -350,6 +350,10 @@ def test_estimate_center(any_signal, patterns):
     assert any_signal.estimate_center() == pytest.approx(tuple(expected))
     expected = numpy_com(patterns[[0, 8]], (0, 0)).mean(axis=(0, 1))
     assert any_signal.estimate_center(rows=2) == pytest.approx(tuple(expected))
+    y, x = np.indices((14, 17))
+    disc = np.hypot((y - 6.5) * 1.5, (x - 8.25) * 2.0) < 8
+    expected = numpy_com(patterns * disc, (0, 0)).mean(axis=(0, 1))
+    assert any_signal.estimate_center(mask=(0, 8)) == pytest.approx(tuple(expected))
     assert any_signal.acquisition.center == (6.5, 8.25)
 
 

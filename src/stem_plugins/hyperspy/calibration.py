@@ -128,7 +128,10 @@ def _with_camera(
     length, pixel = camera_length(microscope), microscope.get("physical_pixel_size")
     if not length or not pixel:
         return acquisition
-    acquisition = acquisition.replace(diffraction_step=1e3 * float(pixel) / length)
+    # In an axis of pixels the scale is the binning.
+    binned = [axis.scale if axis.is_uniform else 1.0 for axis in detector]
+    step = [1e3 * float(pixel) * factor / length for factor in binned]
+    acquisition = acquisition.replace(diffraction_step=step)
     if acquisition.center is None and not any(axis.is_uniform for axis in detector):
         # pyxem's axes on a curved Ewald sphere rise through zero at the centre.
         zero = [float(np.interp(0, axis.axis, np.arange(axis.size))) for axis in detector]

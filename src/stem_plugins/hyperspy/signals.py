@@ -13,6 +13,7 @@ from pyxem.signals import ElectronDiffraction2D
 from stem_plugins.hyperspy import vector_maps
 from stem_plugins.hyperspy.calibration import Calibrated
 from stem_plugins.hyperspy.results import delivered, image_result, parameters_of
+from stem_plugins.hyperspy.scan_check import check_scan
 from stem_plugins.hyperspy.scan_moments import (
     ScanMoments,
     com_result,
@@ -24,7 +25,6 @@ from stem_plugins.hyperspy.vector_maps import VectorMap
 from stem_plugins.hyperspy.virtual_detectors import annulus, virtual_detector
 from stem_plugins.imaging import RotationEstimate
 from stem_plugins.imaging.center_of_mass import check_vectors
-from stem_plugins.io.units import to_angstrom, to_milliradian
 
 if TYPE_CHECKING:
     from stem_plugins.hyperspy.interactive import InteractiveRicom
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["STEM4D", "LazySTEM4D"]
 
 Descan = Literal["plane", "parabola"] | None
-
-#: Names that pyxem and readers give to detector axes.
-DETECTOR_NAMES = ("kx", "ky", "qx", "qy", "dx", "dy")
-
-#: In Å. Detector axes in a larger unit of length may be the camera's own pixels.
-NANOMETER = 10
 
 
 class STEM4D(Calibrated, ElectronDiffraction2D):
@@ -124,7 +118,7 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         >>> signal.ricom(5, com=result.com)
         <STEMImage, title: riCOM, dimensions: (|5, 4)>
         """
-        self._check_scan()
+        check_scan(self)
         result = scan_moments(
             self._source(lazy_output),
             detectors=detectors or {},
@@ -387,8 +381,10 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         >>> STEM4D(patterns).estimate_center()
         (3.0, 5.0)
         """
-        self._check_scan()
+        check_scan(self)
         chosen = np.unique(np.linspace(0, self.data.shape[0] - 1, rows).round().astype(int))
+        if mask is not None:
+            mask = virtual_detector(self, mask)
         part = self._deepcopy_with_new_data(self.data[chosen])
         part.set_acquisition(center=None)
         y, x = part.moments(mask=mask, lazy_output=False, show_progressbar=False).center
@@ -433,7 +429,7 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         ValueError
             Neither radii nor a mask are given, or both; or no pixel lies in the detector.
         """
-        self._check_scan()
+        check_scan(self)
         radii = (inner, outer)
         if (None in radii) if mask is None else (radii != (None, None)):
             raise ValueError("Give either inner and outer radius, or mask=.")
@@ -495,7 +491,7 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         """
         from stem_plugins.hyperspy.interactive import InteractiveRicom
 
-        self._check_scan()
+        check_scan(self)
         model = InteractiveRicom(
             self, kernel_size=kernel_size, rings=rings, show_progressbar=show_progressbar
         )
@@ -513,7 +509,7 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         self, com: Any, mask: Any, center: tuple[float, float] | None, lazy_output: bool | None
     ) -> VectorMap:
         """Return the centre of mass, or a given map, on the axes and calibration of this scan."""
-        self._check_scan()
+        check_scan(self)
         if com is None:
             result, used = one_pass(self._source(lazy_output), mask=mask, center=center)
             return VectorMap(self, result.com, used)
@@ -528,42 +524,6 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
                 f"com has {vectors.shape[:2]} scan positions, this scan {self.data.shape[:2]}."
             )
         return VectorMap(self, vectors, parameters_of(com))
-
-    def _check_scan(self) -> None:
-        """Raise an error that says how to get to a scan of patterns, unless this is one."""
-        axes = self.axes_manager
-        if axes.navigation_dimension != 2:
-            raise ValueError(_WAYS.get(axes.navigation_dimension, _WAYS[3]).format(signal=self))
-        wrong = [
-            f"{axis.name} ({axis.units})"
-            for axis in axes.navigation_axes
-            if axis.name in DETECTOR_NAMES or to_milliradian(1, axis.units, 300) is not None
-        ] or [
-            f"{axis.name} ({axis.units})"
-            for axis in axes.signal_axes
-            if 0 < (to_angstrom(1, axis.units) or 0) <= NANOMETER
-        ]
-        if wrong:
-            raise ValueError(
-                f"{self} looks transposed. The scan belongs on the navigation axes and the "
-                f"detector on the signal axes, which {' and '.join(wrong)} contradicts. Turn it "
-                "round with signal.T, or correct names and units in signal.axes_manager."
-            )
-
-
-#: What to do with other numbers of navigation axes.
-_WAYS = {
-    0: "{signal} is a single pattern; a scan of patterns (two navigation axes) is needed.",
-    1: (
-        "{signal} is a line or a stack of patterns; a scan (two navigation axes) is needed. Load "
-        "it with its scan shape, stem_plugins.hyperspy.load(path, scan_shape=(rows, columns)), or "
-        "reshape the data: STEM4D(signal.data.reshape(rows, columns, ky, kx))."
-    ),
-    3: (
-        "{signal} has more than two navigation axes; take one scan out of the series, for example "
-        "signal.inav[:, :, 0], or add them up, signal.sum(axis=2)."
-    ),
-}
 
 
 class LazySTEM4D(LazySignal, STEM4D):
