@@ -63,7 +63,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"[\\/]plot_",
-    "within_subsection_order": "ExampleTitleSortKey",
+    "within_subsection_order": "gallery_order.TaskOrder",
     "backreferences_dir": "reference/generated/backreferences",
     "doc_module": ("stem_plugins",),
     "image_srcset": ["2x"],
