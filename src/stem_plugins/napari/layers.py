@@ -312,15 +312,16 @@ def is_scan_layer(layer: Any) -> bool:
     layer
         Any napari layer.
     """
-    data = getattr(layer, "data", None)
+    from napari.layers import Image
+
     return (
-        getattr(layer, "_type_string", "") == "image"
+        isinstance(layer, Image)
         and not layer.rgb
         and not layer.multiscale
         and layer.ndim == 4
-        and data.dtype.kind in "buif"
+        and layer.data.dtype.kind in "buif"
         # A result that stands on the scan axes of a 4D viewer has one detector pixel.
-        and tuple(data.shape[2:]) != (1, 1)
+        and tuple(layer.data.shape[2:]) != (1, 1)
     )
 
 

@@ -98,10 +98,11 @@ def read_scan_layers(path: str | Sequence[str]) -> list[LayerData]:
     """
     file = Path(path if isinstance(path, str) else path[0])
     try:
-        scan = read_scan(file)
+        return [scan_layer(read_scan(file), file.stem)]
     except ValueError as error:
-        scan = _read_as_line(file, error)
-    return [scan_layer(scan, file.stem)]
+        data, options, kind = scan_layer(_read_as_line(file, error), file.stem)
+    options["metadata"]["scan_shape_set"] = True
+    return [(data, options, kind)]
 
 
 def _read_as_line(path: Path, error: ValueError) -> Scan:

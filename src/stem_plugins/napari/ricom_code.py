@@ -56,9 +56,10 @@ def source_of(layer: Image) -> ScanSource:
     """
     shape = tuple(int(n) for n in layer.data.shape[:2])
     if layer.source.path is not None:
+        option = f", scan_shape={shape}" if layer.metadata.get("scan_shape_set") else ""
         return ScanSource(
             "from stem_plugins.io import read_scan",
-            f"scan = read_scan({str(layer.source.path)!r}{_shape_option(layer, shape)})",
+            f"scan = read_scan({str(layer.source.path)!r}{option})",
         )
     if layer.source.sample is not None and layer.source.sample[0] == "stem-plugins":
         return ScanSource(
@@ -68,10 +69,6 @@ def source_of(layer: Image) -> ScanSource:
         "import napari\n\nfrom stem_plugins.napari.layers import scan_from_layer",
         f"scan = scan_from_layer(napari.current_viewer().layers[{layer.name!r}])",
     )
-
-
-def _shape_option(layer: Image, shape: tuple[int, int]) -> str:
-    return f", scan_shape={shape}" if layer.metadata.get("scan_shape_set") else ""
 
 
 def python_code(

@@ -16,7 +16,7 @@ class OptionalNumber(QDoubleSpinBox):
     Parameters
     ----------
     unit
-        Shown behind the number.
+        Shown behind the number; may be empty.
     decimals
         Digits after the point.
     nothing
@@ -31,11 +31,11 @@ class OptionalNumber(QDoubleSpinBox):
         super().__init__()
         self.setDecimals(decimals)
         self.setRange(0, largest)
-        self.setSuffix(f" {unit}")
+        self.setSuffix(f" {unit}" if unit else "")
         self.setSpecialValueText(nothing)
         self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
         self.setKeyboardTracking(False)
-        self.setMinimumWidth(104)
+        self.setMinimumWidth(96)
 
     def number(self) -> float | None:
         """Return the number, or `None`."""
@@ -63,18 +63,18 @@ class CalibrationForm(QWidget):
         self._shape: tuple[int, ...] | None = None
         self.beam_energy = OptionalNumber("keV", decimals=3)
         self.convergence_angle = OptionalNumber("mrad", decimals=3)
-        self.scan_step = (OptionalNumber("Å"), OptionalNumber("Å"))
+        self.scan_step = (OptionalNumber(""), OptionalNumber(""))
         self.diffraction_step = (
-            OptionalNumber("mrad", decimals=5),
-            OptionalNumber("mrad", decimals=5),
+            OptionalNumber("", decimals=5),
+            OptionalNumber("", decimals=5),
         )
         self.extent = QLabel()
         self.extent.setWordWrap(True)
         form = QFormLayout(self)
         form.addRow("Beam energy", self.beam_energy)
         form.addRow("Convergence semi-angle", self.convergence_angle)
-        form.addRow("Scan step (y, x)", _side_by_side(*self.scan_step))
-        form.addRow("Detector pixel (y, x)", _side_by_side(*self.diffraction_step))
+        form.addRow("Scan step (y, x)", _side_by_side(*self.scan_step, QLabel("Å")))
+        form.addRow("Detector pixel (y, x)", _side_by_side(*self.diffraction_step, QLabel("mrad")))
         form.addRow(self.extent)
         for box in (self.beam_energy, self.convergence_angle):
             box.valueChanged.connect(self._edited)

@@ -12,6 +12,7 @@ from stem_plugins.napari.kept_moments import KeptMoments
 from stem_plugins.napari.planes import flat_image
 from stem_plugins.napari.ricom_model import RicomSettings, compute_field, compute_image
 from stem_plugins.napari.widgets.result_layers import ResultLayers
+from stem_plugins.napari.widgets.worker import is_alive
 from stem_plugins.optics.acquisition import Acquisition
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class LiveImages(QObject):
         kept
             Its moments, `None` before a pass.
         """
-        if scan_layer is not self.scan_layer:
+        if scan_layer != self.scan_layer:
             self.results.forget()
         self.scan_layer, self.kept = scan_layer, kept
         self._made.clear()
@@ -173,4 +174,5 @@ class LiveImages(QObject):
 
     def _layer_removed(self, name: str) -> None:
         self._made.pop(name, None)
-        self._removed(name)
+        if is_alive(self):
+            self._removed(name)

@@ -143,7 +143,16 @@ class KernelPlot(QWidget):
 
     def _compute(self) -> None:
         if self._wanted is not None and self._wanted != self._shown:
-            start_worker(self, _kernel_and_transfer, self._show, *self._wanted)
+            start_worker(
+                self, _kernel_and_transfer, self._show, *self._wanted, failed=self._show_nothing
+            )
+
+    def _show_nothing(self, error: Exception) -> None:
+        """Show neither kernel nor transfer of an impossible filter."""
+        self._shown = None
+        self.picture.clear()
+        self.axes.clear()
+        self.canvas.draw_idle()
 
     def _show(
         self,

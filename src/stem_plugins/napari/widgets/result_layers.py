@@ -123,7 +123,7 @@ class ResultLayers:
 
     def _on_removed(self, event: Any) -> None:
         for name, layer in list(self._layers.items()):
-            if layer is event.value:
+            if layer == event.value:  # one of them may be a proxy, so never `is`
                 del self._layers[name]
                 self._limits.pop(name, None)
                 self._removed(name)

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QWidget
 
 from stem_plugins.imaging.moments import Moments
 from stem_plugins.imaging.rotation import estimate_rotation
-from stem_plugins.io.formats import read_scan
 from stem_plugins.napari.kept_moments import KeptMoments, guess_center, iter_pass, ring_radii
 from stem_plugins.napari.layers import acquisition_of, scan_from_layer, set_acquisition
 from stem_plugins.napari.planes import (
@@ -29,6 +28,7 @@ from stem_plugins.napari.ricom_model import (
     default_settings,
     snapped,
 )
+from stem_plugins.napari.scan_shape import set_scan_shape
 from stem_plugins.napari.widgets.forms import quiet
 from stem_plugins.napari.widgets.layout import WIDTH, lay_out
 from stem_plugins.napari.widgets.live_images import LiveImages
@@ -126,14 +126,14 @@ class RicomPanel(QWidget):
 
     def close_panel(self) -> None:
         """Stop the pass and let go of the viewer. The images stay."""
-        self.stop()
-        self._redraw.stop()
-        self._settled.stop()
-        self._fit.stop()
         for emitter, slot in self._viewer_slots:
             emitter.disconnect(slot)
         self._viewer_slots = ()
-        self.images.close()
+        if is_alive(self):
+            self.stop()
+            for timer in (self._redraw, self._settled, self._fit):
+                timer.stop()
+            self.images.close()
 
     @property
     def kept(self) -> KeptMoments | None:
@@ -146,6 +146,8 @@ class RicomPanel(QWidget):
         """Offer the scans of the viewer; the chosen one stays chosen."""
         if not is_alive(self):
             return
+        if grid_of(self.viewer).enabled:
+            self._fit.start()  # its parts have become smaller or larger
         layers = scan_layers(self.viewer)
         with quiet(self.scans):
             self.scans.clear()
@@ -158,7 +160,7 @@ class RicomPanel(QWidget):
 
     def _scan_chosen(self, index: int = -1) -> None:
         layer = self.scans.currentData()
-        if layer is self.scan_layer and layer is not None:
+        if layer is not None and layer == self.scan_layer:
             return
         self.stop()
         self.scan_layer = layer
@@ -188,15 +190,10 @@ class RicomPanel(QWidget):
         layer, shape = self.scan_layer, (self.rows.value(), self.columns.value())
         self.stop()
         try:
-            if layer.source.path is not None:
-                data = read_scan(layer.source.path, scan_shape=shape).data
-            else:
-                data = _reshaped(layer.data, shape)
+            set_scan_shape(layer, shape)
         except (ValueError, OSError) as error:
             self.say(str(error))
             return
-        layer.data = data
-        layer.metadata["scan_shape_set"] = True
         self.scan_layer = None  # everything about it is different now
         self._scan_chosen()
 
@@ -269,11 +266,13 @@ class RicomPanel(QWidget):
     # From controls to images
 
     def _settings_edited(self) -> None:
+        self.say("")
         self.settings = snapped(self.kernel_form.settings(), self._radii())
         self._show_kernel_form()
         self.refresh()
 
     def _orientation_edited(self) -> None:
+        self.say("")
         self.settings = self.settings.replace(descan=self.orientation.descan.currentData())
         self.calibrate(self.orientation.acquisition(acquisition_of(self.scan_layer)))
 
@@ -362,6 +361,8 @@ class RicomPanel(QWidget):
             self.images.show_front()
 
     def _show_plane(self, event: Any = None) -> None:
+        if not is_alive(self):
+            return
         images = tuple(self.viewer.dims.order) == IMAGES
         (self.images_view if images else self.patterns_view).setChecked(True)
 
@@ -423,14 +424,3 @@ def _passes(
     kept = KeptMoments.empty(tuple(data.shape), center or guess_center(data))
     yield kept
     yield from iter_pass(data, kept)
-
-
-def _reshaped(data: Any, shape: tuple[int, int]) -> Any:
-    """Give frames another scan shape, lazily where they are lazy."""
-    frames = data.shape[0] * data.shape[1]
-    if shape[0] * shape[1] != frames:
-        raise ValueError(
-            f"{shape[0]} × {shape[1]} scan positions are {shape[0] * shape[1]} frames; "
-            f"the layer holds {frames}."
-        )
-    return data.reshape(*shape, *data.shape[2:])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QObject
 
 __all__ = ["is_alive", "start_worker"]
 
 
-def is_alive(widget: QWidget) -> bool:
+def is_alive(widget: QObject) -> bool:
     """Whether Qt has not deleted a widget behind Python's back.
 
     Parameters
@@ -26,7 +26,7 @@ def is_alive(widget: QWidget) -> bool:
 
 
 def start_worker(
-    widget: QWidget,
+    widget: QObject,
     work: Callable[..., Any],
     returned: Callable[[Any], None] | None,
     *arguments: Any,
@@ -47,18 +47,26 @@ def start_worker(
 
     Returns
     -------
-    napari.qt.threading.WorkerBase
-        The running worker.
+    superqt.utils.WorkerBase
+        The running worker; it stops by itself once the widget is gone.
     """
-    from napari.qt.threading import create_worker
+    # napari's own create_worker fails on errors in version 0.9.2: its slot takes no argument.
+    from superqt.utils import create_worker
+
+    slots = {"returned": returned, "yielded": yielded, "errored": failed, "finished": finished}
+    worker = create_worker(work, *arguments, _start_thread=False, _ignore_errors=True)
 
     def guarded(slot: Callable[..., None]) -> Callable[..., None]:
         def call(*values: Any) -> None:
             if is_alive(widget):
                 slot(*values)
+            else:
+                worker.quit()
 
         return call
 
-    slots = {"returned": returned, "yielded": yielded, "errored": failed, "finished": finished}
-    connect = {name: guarded(slot) for name, slot in slots.items() if slot is not None}
-    return create_worker(work, *arguments, _connect=connect)
+    for name, slot in slots.items():
+        if slot is not None:
+            getattr(worker, name).connect(guarded(slot))
+    worker.start()
+    return worker

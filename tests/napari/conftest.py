@@ -1,0 +1,62 @@
+"""What the napari tests share: a display or a reason to skip, a viewer, and known scans."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from stem_plugins import Acquisition
+from stem_plugins.io import Scan
+
+pytest.importorskip("napari", reason="napari is not installed")
+if sys.platform.startswith("linux"):
+    # The platform "offscreen" has no OpenGL, without which napari cannot draw.
+    os.environ["QT_QPA_PLATFORM"] = "xcb"
+
+
+@pytest.fixture
+def display():
+    """A display to draw on; pytest-xvfb starts one where Xvfb is installed."""
+    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+        message = "no display, and no Xvfb to make one (apt-get install xvfb)"
+        if os.environ.get("CI", "").lower() in ("true", "1"):
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+@pytest.fixture
+def viewer(display, make_napari_viewer_proxy):
+    """A viewer that really draws, as plugins get to see it."""
+    return make_napari_viewer_proxy(show=True)
+
+
+@pytest.fixture(scope="session")
+def calibrated() -> Acquisition:
+    return Acquisition(
+        beam_energy=200,
+        convergence_angle=4,
+        scan_step=(2.0, 2.5),
+        diffraction_step=1.5,
+        scan_rotation=20,
+        flip_y=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def counts() -> np.ndarray:
+    """Discs of known places, (12, 14, 16, 16): the beam circles while the scan goes on."""
+    rng = np.random.default_rng(0)
+    y, x = np.indices((16, 16))
+    data = np.empty((12, 14, 16, 16), np.uint16)
+    for index in np.ndindex(12, 14):
+        angle = 0.7 * index[0] + 0.4 * index[1]
+        center = 7.5 + np.sin(angle), 7.2 + np.cos(angle)
+        disc = np.hypot(y - center[0], x - center[1]) < 3
+        data[index] = rng.poisson(30.0 * disc + 0.5)
+    return data
+
+
+@pytest.fixture
+def scan(counts, calibrated) -> Scan:
+    return Scan(counts, calibrated)
