@@ -9,32 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
 
 import numpy as np
 
 from stem_plugins.imaging.detectors import annular_detector, rectangular_detector
 
-__all__ = ["Annulus", "Outline", "Rectangle", "Region", "VirtualDetector", "grab_detector"]
+__all__ = ["Annulus", "Rectangle", "Region", "VirtualDetector", "grab_detector"]
 
 #: Least width of a ring and least side of a rectangle [px], so that a drag never loses it.
 LEAST_WIDTH = 0.5
 
 
-@dataclasses.dataclass(frozen=True)
-class Outline:
-    """One closed line of a detector's drawing.
-
-    Parameters
-    ----------
-    kind
-        napari's name of the shape.
-    corners
-        Corners of the rectangle around it [px], (4, 2), clockwise from the top left.
-    """
-
-    kind: Literal["ellipse", "rectangle"]
-    corners: np.ndarray
+#: Corners of the polygon that stands for a circle; its lines miss it by 0.03 % of the radius.
+CIRCLE_CORNERS = 120
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,13 +99,12 @@ class Annulus:
             self.center, _rounded(self.inner * factor), _rounded(self.outer * factor), pixel_size
         )
 
-    def outlines(self) -> list[Outline]:
-        """Closed lines that draw it."""
+    def outlines(self) -> list[np.ndarray]:
+        """Closed lines that draw it: corners [px], (corners, 2) each."""
+        angle = np.linspace(0, 2 * np.pi, CIRCLE_CORNERS, endpoint=False)
+        circle = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
         radii = [radius for radius in (self.outer, self.inner) if radius > 0]
-        return [
-            Outline("ellipse", _corners(self.center, *(radius / size for size in self.pixel_size)))
-            for radius in radii
-        ]
+        return [np.array(self.center) + circle * radius / self.pixel_size for radius in radii]
 
     def handles(self) -> np.ndarray:
         """Places of the grips that invite to drag [px], (grips, 2)."""
@@ -273,10 +259,10 @@ class Rectangle:
         )
         return Rectangle(self.center, height, width, pixel_size)
 
-    def outlines(self) -> list[Outline]:
-        """Closed lines that draw it."""
-        half = (self.height / 2 / self.pixel_size[0], self.width / 2 / self.pixel_size[1])
-        return [Outline("rectangle", _corners(self.center, *half))]
+    def outlines(self) -> list[np.ndarray]:
+        """Closed lines that draw it: corners [px], (corners, 2) each."""
+        top, left, bottom, right = self.bounds()
+        return [np.array([(top, left), (top, right), (bottom, right), (bottom, left)])]
 
     def handles(self) -> np.ndarray:
         """Places of the grips that invite to drag [px], (grips, 2)."""
@@ -427,13 +413,7 @@ def grab_detector(
 
 
 def _extent(region: Region) -> float:
-    corners = region.outlines()[0].corners
-    return float(np.prod(corners[2] - corners[0]))
-
-
-def _corners(center: tuple[float, float], half_y: float, half_x: float) -> np.ndarray:
-    offsets = np.array([(-half_y, -half_x), (-half_y, half_x), (half_y, half_x), (half_y, -half_x)])
-    return np.array(center) + offsets
+    return float(np.prod(np.ptp(region.outlines()[0], axis=0)))
 
 
 def _mean(pixel_size: tuple[float, float]) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image
+from napari.layers import Image, Vectors
 from napari.qt import QtViewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
@@ -19,12 +19,94 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidge
 from stem_plugins.napari.layers import image_limits
 from stem_plugins.napari.planes import scale_bar_of
 
-__all__ = ["CROSS_SIZE", "Canvas"]
+__all__ = ["OVER_IMAGE", "Canvas", "Lines", "cross", "replace_values", "to_rgb"]
 
-#: Size of crosses on screen [px].
-CROSS_SIZE = 17
+#: Width of lines, and where the arms of a cross begin and end [px on screen].
+LINE_WIDTH, ARM_START, ARM_END = 2.2, 5.0, 16.0
+
+#: How drawings are laid over an image: by the order of layers alone, as they share one plane.
+OVER_IMAGE = "translucent_no_depth"
 
 ARROWS = {"Up": (-1, 0), "Down": (1, 0), "Left": (0, -1), "Right": (0, 1)}
+
+
+class Lines:
+    """Straight lines over the image of a canvas, fast enough to follow a mouse.
+
+    Parameters
+    ----------
+    canvas
+        Where they are drawn, in front of everything drawn so far.
+    name
+        Of the layer.
+    """
+
+    def __init__(self, canvas: Canvas, name: str) -> None:
+        self._canvas = canvas
+        self._colors: list[str] = []
+        self._layer = Vectors(
+            ndim=2, **canvas.axes, name=name, vector_style="line", blending=OVER_IMAGE
+        )
+        canvas.model.add_layer(self._layer)
+
+    def show(self, starts: np.ndarray, ends: np.ndarray, colors: list[str]) -> None:
+        """Replace all lines.
+
+        Parameters
+        ----------
+        starts, ends
+            [px of the image], (lines, 2).
+        colors
+            One per line.
+        """
+        if not colors and not self._colors:
+            return
+        vectors = np.stack([starts, ends - starts], axis=1)
+        if colors == self._colors:
+            # In place: a new array would make napari look at the extent of all layers again.
+            self._layer.data[...] = vectors
+            self._layer.refresh(extent=False, thumbnail=False)
+            return
+        self._colors = colors
+        self._layer.data = vectors
+        if colors:
+            self._layer.edge_color = np.array([to_rgb(color) for color in colors])
+        self.fit()
+
+    def fit(self) -> None:
+        """Keep their width on screen after a change of zoom."""
+        self._layer.edge_width = LINE_WIDTH * self._canvas.screen_pixel()
+
+
+def replace_values(layer: Image, values: np.ndarray) -> None:
+    """Replace the values of an image in place, without a look at the extent of all layers."""
+    layer.data[...] = values
+    layer.refresh(extent=False, thumbnail=False)
+
+
+def cross(point: tuple[float, float], size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Four arms of a cross that is open in the middle.
+
+    Parameters
+    ----------
+    point
+        Its middle [px].
+    size
+        Of a pixel on screen [px].
+
+    Returns
+    -------
+    starts, ends : numpy.ndarray
+        (4, 2) [px].
+    """
+    arms = size * np.array([(-1.0, 0.0), (0.0, 1.0), (1.0, 0.0), (0.0, -1.0)])
+    return np.array(point) + ARM_START * arms, np.array(point) + ARM_END * arms
+
+
+def to_rgb(color: str) -> tuple[float, float, float]:
+    """Red, green and blue from 0 to 1 of a colour ``"#rrggbb"``."""
+    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return red, green, blue
 
 
 class Canvas(QWidget):
@@ -58,6 +140,8 @@ class Canvas(QWidget):
         column.addWidget(self.qt_viewer, 1)
         column.addWidget(self.pointed)
         self.image: Image | None = None
+        self.axes: dict[str, Any] = {}
+        self.camera.events.zoom.connect(lambda event: self.fit_lines())
         self.model.mouse_drag_callbacks.append(self._press)
         self.model.mouse_move_callbacks.append(self._point)
         for key, (dy, dx) in ARROWS.items():
@@ -71,6 +155,14 @@ class Canvas(QWidget):
     def camera(self) -> Any:
         """Camera; napari moved it to the viewer's scene in version 0.9."""
         return self.model.scene.camera if hasattr(self.model, "scene") else self.model.camera
+
+    def resizeEvent(self, event: Any) -> None:
+        """Keep the whole image in view; called by Qt."""
+        super().resizeEvent(event)
+        self.model.reset_view()
+
+    def fit_lines(self) -> None:
+        """Keep lines as wide on screen as they are, whatever the zoom."""
 
     def clear(self) -> None:
         """Show nothing."""
@@ -100,8 +192,10 @@ class Canvas(QWidget):
             Values shown darkest and brightest; ``None``: the 0.5 and 99.5 percentiles.
         """
         assert self.image is not None
-        self.image.data = image
-        self.image.contrast_limits = limits or image_limits(image)
+        replace_values(self.image, image)
+        limits = limits or image_limits(image)
+        if limits != tuple(self.image.contrast_limits):
+            self.image.contrast_limits = limits
 
     def pixels_at(self, position: Sequence[float]) -> tuple[float, float]:
         """Place on the image [px] of a place in the viewer's world."""

@@ -7,37 +7,42 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Points, Shapes
+from napari.layers import Image
 from napari.utils import Colormap
 from qtpy.QtCore import Signal
 
 from stem_plugins.napari.browser_model import DiffractionUnit
 from stem_plugins.napari.virtual_detectors import VirtualDetector, grab_detector
-from stem_plugins.napari.widgets.canvas import CROSS_SIZE, Canvas
+from stem_plugins.napari.widgets.canvas import (
+    OVER_IMAGE,
+    Canvas,
+    Lines,
+    cross,
+    replace_values,
+    to_rgb,
+)
 
 __all__ = ["DiffractionCanvas"]
 
 #: How near to a line the mouse takes hold of it [px on screen].
 REACH = 7.0
 
-#: Sizes on screen [px].
-GRIP_SIZE, LINE_WIDTH = 8, 1.6
+#: Size of the grips [px on screen].
+GRIP_SIZE = 7
 
-COM_COLOR = "#ffd60a"
+COM_COLOR = "#ff2d95"
 
 #: How strongly the pixels that the active detector covers are tinted.
-COVER = 0.2
+COVER = 0.14
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class _Drawings:
-    """The layers above the pattern, and what the lines show now."""
+    """The layers above the pattern."""
 
     covered: Image
-    lines: Shapes
-    grips: Points
-    center_of_mass: Points
-    colors: list[str] = dataclasses.field(default_factory=list)
+    outlines: Lines
+    center_of_mass: Lines
 
 
 class DiffractionCanvas(Canvas):
@@ -55,7 +60,7 @@ class DiffractionCanvas(Canvas):
         self.detectors: list[VirtualDetector] = []
         self.active = -1
         self._drawings: _Drawings | None = None
-        self.camera.events.zoom.connect(self._fit_lines)
+        self._center_of_mass: tuple[float, float] | None = None
 
     def show_detector_frame(
         self, detector_shape: tuple[int, int], center: tuple[float, float], unit: DiffractionUnit
@@ -81,16 +86,13 @@ class DiffractionCanvas(Canvas):
         }
         self._unit = unit
         empty = np.zeros(detector_shape, np.float32)
-        self.add_image(empty, axes, name="pattern", contrast_limits=(0, 1), colormap="inferno")
+        self.add_image(empty.copy(), axes, name="pattern", contrast_limits=(0, 1))
         covered = Image(
-            empty, **axes, name="covered pixels", contrast_limits=(0, 1), blending="translucent"
+            empty, **axes, name="covered pixels", contrast_limits=(0, 1), blending=OVER_IMAGE
         )
-        grips = _points("grips", axes, GRIP_SIZE, symbol="square", border_width=0.15)
-        cross = _points("centre of mass", axes, CROSS_SIZE, symbol="cross", face_color=COM_COLOR)
-        lines = Shapes(ndim=2, **axes, name="detectors")
-        for layer in (covered, lines, grips, cross):
-            self.model.add_layer(layer)
-        self._drawings = _Drawings(covered, lines, grips, cross)
+        self.model.add_layer(covered)
+        lines = Lines(self, "detectors"), Lines(self, "centre of mass")
+        self._drawings = _Drawings(covered, *lines)
         self.model.layers.selection.active = self.image
 
     def clear(self) -> None:
@@ -100,8 +102,11 @@ class DiffractionCanvas(Canvas):
 
     def show_center_of_mass(self, point: tuple[float, float] | None) -> None:
         """Draw a cross at a place [px], or none."""
-        if self._drawings is not None:
-            self._drawings.center_of_mass.data = np.zeros((0, 2)) if point is None else [point]
+        self._center_of_mass = point
+        if self._drawings is None:
+            return
+        ends = (np.zeros((0, 2)),) * 2 if point is None else cross(point, self.screen_pixel())
+        self._drawings.center_of_mass.show(*ends, [COM_COLOR] * len(ends[0]))
 
     def show_detectors(
         self, detectors: list[VirtualDetector], active: int, mask: np.ndarray | None
@@ -120,54 +125,33 @@ class DiffractionCanvas(Canvas):
         if self._drawings is None:
             return
         self.detectors, self.active = list(detectors), active
-        self._draw_lines(self._drawings)
-        self._draw_active(self._drawings, mask)
-
-    def _draw_lines(self, drawings: _Drawings) -> None:
-        outlines = [
-            (outline, detector.color)
-            for detector in self.detectors
-            for outline in detector.region.outlines()
-        ]
-        kinds = [outline.kind for outline, _ in outlines]
-        corners = [outline.corners for outline, _ in outlines]
-        colors = [color for _, color in outlines]
-        lines = drawings.lines
-        if kinds and kinds == list(lines.shape_type) and colors == drawings.colors:
-            lines.data = corners
-            return
-        lines.data = []
-        drawings.colors = colors
-        if kinds:
-            lines.add(
-                corners,
-                shape_type=kinds,
-                edge_color=colors,
-                edge_width=self._line_width(),
-                face_color="transparent",
-            )
-
-    def _draw_active(self, drawings: _Drawings, mask: np.ndarray | None) -> None:
-        drawings.covered.visible = mask is not None
-        if not 0 <= self.active < len(self.detectors):
-            drawings.grips.data = np.zeros((0, 2))
-            return
-        detector = self.detectors[self.active]
-        drawings.grips.data = detector.region.handles()
-        drawings.grips.face_color = detector.color
+        self._draw_lines(self._drawings.outlines)
+        covered = self._drawings.covered
+        if covered.visible != (mask is not None):
+            covered.visible = mask is not None
         if mask is not None:
-            drawings.covered.data = mask.astype(np.float32)
-            if drawings.covered.colormap.name != detector.color:
-                drawings.covered.colormap = _tint(detector.color)
+            color = detectors[active].color
+            if covered.colormap.name != color:
+                covered.colormap = _tint(color)
+            replace_values(covered, mask)
 
-    def _line_width(self) -> float:
-        return LINE_WIDTH * self.screen_pixel()
+    def _draw_lines(self, lines: Lines) -> None:
+        starts, ends, colors = [np.zeros((0, 2))], [np.zeros((0, 2))], []
+        for index, detector in enumerate(self.detectors):
+            corners = detector.region.outlines()
+            if index == self.active:
+                corners += _grips(detector.region.handles(), self.screen_pixel())
+            starts += corners
+            ends += [np.roll(line, -1, axis=0) for line in corners]
+            colors += [detector.color] * sum(map(len, corners))
+        lines.show(np.concatenate(starts), np.concatenate(ends), colors)
 
-    def _fit_lines(self, event: Any = None) -> None:
-        """Keep lines as wide on screen as they are, whatever the zoom."""
-        if self._drawings is not None and self._drawings.colors:
-            lines = self._drawings.lines
-            lines.edge_width = [self._line_width()] * lines.nshapes
+    def fit_lines(self) -> None:
+        if self._drawings is not None:
+            self._draw_lines(self._drawings.outlines)
+            self._drawings.outlines.fit()
+            self.show_center_of_mass(self._center_of_mass)
+            self._drawings.center_of_mass.fit()
 
     def _grab(self, point: tuple[float, float]) -> tuple[int, str] | None:
         return grab_detector(self.detectors, self.active, point, REACH * self.screen_pixel())
@@ -200,13 +184,12 @@ class DiffractionCanvas(Canvas):
         return f"{text}:  {self.image.data[y, x]:.6g}"
 
 
-def _points(name: str, axes: dict[str, Any], screen_size: float, **options: Any) -> Points:
-    """Points of a fixed size on screen; none yet."""
-    limits = (screen_size, screen_size)
-    options = {"border_width": 0, "border_color": "black", **options}
-    return Points(ndim=2, **axes, name=name, size=1, canvas_size_limits=limits, **options)
+def _grips(places: np.ndarray, screen_pixel: float) -> list[np.ndarray]:
+    """Small squares at places [px], (4, 2) each."""
+    half = GRIP_SIZE / 2 * screen_pixel
+    square = half * np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)])
+    return [place + square for place in places]
 
 
 def _tint(color: str) -> Colormap:
-    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    return Colormap([[red, green, blue, 0.0], [red, green, blue, COVER]], name=color)
+    return Colormap([[*to_rgb(color), 0.0], [*to_rgb(color), COVER]], name=color)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from napari.layers import Points
 from qtpy.QtCore import Signal
 
 from stem_plugins.napari.layers import world_axes
-from stem_plugins.napari.widgets.canvas import CROSS_SIZE, Canvas
+from stem_plugins.napari.widgets.canvas import Canvas, Lines, cross
 from stem_plugins.optics.acquisition import Acquisition
 
 __all__ = ["ScanCanvas"]
@@ -30,7 +29,8 @@ class ScanCanvas(Canvas):
 
     def __init__(self) -> None:
         super().__init__("Scan")
-        self._probe: Points | None = None
+        self._probe: tuple[int, int] = (0, 0)
+        self._cross: Lines | None = None
 
     def show_scan(self, scan_shape: tuple[int, int], acquisition: Acquisition) -> None:
         """Begin with a scan of which nothing is known yet.
@@ -45,27 +45,23 @@ class ScanCanvas(Canvas):
         axes = world_axes(acquisition, (1, 1))
         axes = {name: axes[name][:2] for name in ("scale", "units")}
         self.add_image(np.zeros(scan_shape, np.float32), axes, name="image", contrast_limits=(0, 1))
-        self._probe = Points(
-            [[0, 0]],
-            **axes,
-            name="probe",
-            symbol="cross",
-            size=1,
-            face_color=PROBE_COLOR,
-            border_width=0,
-            canvas_size_limits=(CROSS_SIZE, CROSS_SIZE),
-        )
-        self.model.add_layer(self._probe)
+        self._cross = Lines(self, "probe")
         self.model.layers.selection.active = self.image
 
     def clear(self) -> None:
         super().clear()
-        self._probe = None
+        self._cross = None
 
     def show_probe(self, y: int, x: int) -> None:
         """Draw the probe at a scan position."""
-        if self._probe is not None:
-            self._probe.data = [[y, x]]
+        self._probe = (y, x)
+        if self._cross is not None:
+            self._cross.show(*cross(self._probe, self.screen_pixel()), [PROBE_COLOR] * 4)
+
+    def fit_lines(self) -> None:
+        if self._cross is not None:
+            self._cross.fit()
+            self.show_probe(*self._probe)
 
     def take_hold(self, point: tuple[float, float]) -> Any:
         if not self.is_inside(point):
