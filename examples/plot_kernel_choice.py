@@ -10,9 +10,9 @@ before you look at a single image; the same scan with three kernels shows what i
 # What kernels pass
 # -----------------
 # Weights on the vector map times 2π k are weights on the potential, where 1 is full transfer. A
-# kernel of n positions fades out changes that are slower than about twice its own width; the dashed
-# line is the approximation by integration along one line. A band pass (``low``, ``high``) is convolved
-# into the kernel and cut back to its size, so its edges are soft.
+# kernel of n positions fades out changes that are slower than about twice its own width; the
+# dashed line is the approximation by integration along one line. A band pass (``low``, ``high``)
+# is convolved into the kernel and cut back to its size, so its edges are soft.
 
 import matplotlib.pyplot as plt
 import numpy as np
