@@ -4,6 +4,7 @@ import threading
 import time
 
 import dask.array as da
+import h5py
 import numpy as np
 import pytest
 from napari.layers import Layer
@@ -134,6 +135,27 @@ def test_copied_code_makes_the_image_from_the_file(viewer, panel, counts, tmp_pa
     exec(QGuiApplication.clipboard().text(), names)
     assert names["acquisition"].scan_step == (3.0, 3.0)
     np.testing.assert_allclose(names["images"]["riCOM"], shown(panel, "riCOM"), atol=1e-10)
+
+
+def test_the_measured_scan_gives_the_image_of_the_array_functions(
+    viewer, panel, data_dir, tmp_path, qtbot
+):
+    with h5py.File(data_dir / "fourd" / "ptychojl_64x64_bin4_48x48_u16.h5") as file:
+        data = file["data"][()]
+    acquisition = Acquisition(
+        beam_energy=300,
+        convergence_angle=1.03,
+        scan_step=31.25,
+        diffraction_step=4 * 1.03 / 60.6,  # binned by 4; the bright field has a radius of 60.6 px
+        scan_rotation=-126,
+    )
+    write_merlin(tmp_path / "measured.mib", data, acquisition=acquisition)
+    viewer.open(str(tmp_path / "measured.mib"), plugin="stem-plugins")
+    run(panel, qtbot)
+    field = vector_field(moments(data).com, acquisition)
+    expected = ricom(field.vectors, 21, scan_step=31.25)
+    np.testing.assert_allclose(shown(panel, "riCOM"), expected, atol=1e-10)
+    np.testing.assert_allclose(panel.images.results.layer("riCOM").scale[:2], 3.125)
 
 
 def test_the_image_fills_while_the_pass_runs_and_cancel_keeps_it(viewer, panel, gate, qtbot):
