@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import sys
+import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
@@ -10,6 +11,9 @@ sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 # Pictures are drawn without a display, and numerics leave the other cores alone.
 os.environ["MPLBACKEND"] = "agg"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# pyxem uses a name that HyperSpy is about to hide; readers of the examples need not see that.
+warnings.filterwarnings("ignore", message=".*_get_block_pattern.*")
 
 project = "stem-plugins"
 author = "The stem-plugins developers"
