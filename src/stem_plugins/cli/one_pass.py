@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stem_plugins.cli.messages import bar_style
+from stem_plugins.imaging.field import vector_field
 from stem_plugins.imaging.moments import Moments, moments
 from stem_plugins.imaging.rotation import RotationEstimate, estimate_rotation
 from stem_plugins.imaging.saturation import saturated_pixels
@@ -188,10 +189,9 @@ def settle_rotation(
         note = f"rotation {acquisition.scan_rotation:g}° as given, {_mirrored(flip)}{assumed}"
         return acquisition.replace(flip_y=flip), note
     try:
+        field = vector_field(com, acquisition.replace(scan_rotation=None, flip_y=None))
         found = estimate_rotation(
-            com * np.array(acquisition.diffraction_step or (1.0, 1.0)),
-            flip_y=acquisition.flip_y,
-            scan_step=acquisition.scan_step or 1.0,
+            field.vectors, flip_y=acquisition.flip_y, scan_step=field.scan_step
         )
     except ValueError as error:
         if estimate:

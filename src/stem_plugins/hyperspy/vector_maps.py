@@ -315,7 +315,10 @@ def estimate_rotation(com: BaseSignal, *, reference: BaseSignal | Any = None) ->
     """
     if isinstance(reference, BaseSignal):
         reference = reference.data
-    return imaging.estimate_rotation(vector_map(com).vectors, reference=reference)
+    vectors = vector_map(com)
+    unturned = read_acquisition(vectors.source).replace(scan_rotation=None, flip_y=None)
+    field = imaging.vector_field(vectors.vectors, unturned)
+    return imaging.estimate_rotation(field.vectors, scan_step=field.scan_step, reference=reference)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -136,8 +136,8 @@ def _band_pass(
     """Convolve a kernel with a hard band pass and cut it back to its size (eq. 3.8, 3.9)."""
     lower, upper = check_band(low, high, step)
     size = kernel.shape[1]
-    # The filter's own tails are long; this grid holds them to well below a percent.
-    grid = scipy.fft.next_fast_len(max(4 * size, 256), real=True)
+    # The filter's own tails are long; this grid keeps them from coming round to the kernel.
+    grid = scipy.fft.next_fast_len(max(2 * size, 256), real=True)
     k_y = scipy.fft.fftfreq(grid, step[0])[:, None]
     k_x = scipy.fft.rfftfreq(grid, step[1])[None, :]
     frequency = np.hypot(k_y, k_x)

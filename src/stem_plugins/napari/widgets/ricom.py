@@ -10,6 +10,7 @@ from qtpy.QtCore import QSize, QTimer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
 
+from stem_plugins.imaging.field import vector_field
 from stem_plugins.imaging.moments import Moments
 from stem_plugins.imaging.rotation import estimate_rotation
 from stem_plugins.napari.kept_moments import KeptMoments, guess_center, iter_pass, ring_radii
@@ -311,9 +312,11 @@ class RicomPanel(QWidget):
             self.say("Run first: the estimate needs the centres of mass.")
             return
         com = self.kept.com[self.kept.seen]
-        com = np.nan_to_num(com - self.kept.center(acquisition_of(self.scan_layer)))
+        acquisition = acquisition_of(self.scan_layer)
+        com = np.nan_to_num(com - self.kept.center(acquisition))
         try:
-            estimate = estimate_rotation(com)
+            field = vector_field(com, acquisition.replace(scan_rotation=None, flip_y=None))
+            estimate = estimate_rotation(field.vectors, scan_step=field.scan_step)
         except ValueError as error:
             self.say(str(error))
             return
