@@ -1,13 +1,12 @@
 """The 4D-STEM browser: patterns of a scan and images of virtual detectors, linked.
 
 One pass over the data makes a binned copy in memory, from which images follow while a detector is
-dragged; the exact image follows from the data as soon as the mouse lets go.
+dragged; the exact image follows from the data as soon as the mouse rests.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,25 +15,25 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
 
 from stem_plugins.io.scan import Scan
-from stem_plugins.napari.binned_scan import iter_exact_image
 from stem_plugins.napari.browser_code import python_code
 from stem_plugins.napari.browser_model import (
-    DiffractionUnit,
+    BeamDisc,
     PatternReader,
     beam_disc,
     diffraction_units,
     pattern_center_of_mass,
-    preset_detectors,
     shown_intensity,
 )
 from stem_plugins.napari.layers import image_layer, image_limits, scan_from_layer
 from stem_plugins.napari.planes import add_image_over_scan, scan_layers
 from stem_plugins.napari.ricom_code import source_of
-from stem_plugins.napari.virtual_detectors import Annulus, Rectangle, Region, VirtualDetector
+from stem_plugins.napari.virtual_detectors import Region
 from stem_plugins.napari.virtual_images import VirtualImages
 from stem_plugins.napari.widgets.browser_layout import lay_out
+from stem_plugins.napari.widgets.detector_editor import DetectorEditor
 from stem_plugins.napari.widgets.forms import quiet
-from stem_plugins.napari.widgets.worker import is_alive, start_worker
+from stem_plugins.napari.widgets.passes import Passes
+from stem_plugins.napari.widgets.worker import is_alive
 
 __all__ = ["BrowserWidget"]
 
@@ -44,15 +43,12 @@ REDRAW = 100
 #: How long after the last change the exact image is begun [ms].
 SETTLED = 200
 
-#: Of detectors, in turn; bright on dark patterns and told apart by colour-blind eyes.
-COLORS = ("#39d5ff", "#ffb000", "#7dff6b", "#ff6fd8", "#ffffff", "#b79cff")
-
 
 class BrowserWidget(QWidget):
     """Dock widget with two linked canvases, scan and diffraction.
 
-    The `Acquisition` lives in the scan's layer, the images in `VirtualImages`; the widgets show
-    them.
+    The `Acquisition` lives in the scan's layer, the images in `VirtualImages`, the detectors in
+    `DetectorEditor`; the widgets show them.
 
     Parameters
     ----------
@@ -66,21 +62,17 @@ class BrowserWidget(QWidget):
         self.scan_layer: Any = None
         self.scan: Scan | None = None
         self.images: VirtualImages | None = None
-        self.detectors: list[VirtualDetector] = []
-        self.active = -1
         self.probe = (0, 0)
-        self.beam_unit = DiffractionUnit("px", (1.0, 1.0))
         self._reader: PatternReader | None = None
         self._sample: np.ndarray | None = None
-        self._worker: Any = None
-        self._exact_worker: Any = None
-        self._exact_image: np.ndarray | None = None
-        self._add_when_exact = False
-        self._window: QObject | None = None
+        self._add_when_exact = self._is_closed = False
         lay_out(self)
+        self.editor = DetectorEditor(self.form, self.diffraction_canvas)
+        self.passes = Passes(self)
         self._redraw = _once(self, self._show_progress)
-        self._settle = _once(self, self._start_exact)
+        self._settle = _once(self, self._refine)
         self._recalibrate = _once(self, self._calibration_changed)
+        self._layer_slots: list[tuple[Any, Any]] = []
         self._connect()
         self._list_scans()
 
@@ -90,18 +82,18 @@ class BrowserWidget(QWidget):
         self.scans.currentIndexChanged.connect(lambda _: self._scan_chosen())
         self.cancel.clicked.connect(self.stop)
         self.resume.clicked.connect(self.read)
+        self.passes.progressed.connect(self._redraw_soon)
+        self.passes.ended.connect(self._read_ended)
+        self.passes.refined.connect(self.scan_canvas.show_values)
+        self.passes.exact.connect(self._image_is_exact)
+        self.passes.failed.connect(self.say)
+        self.editor.changed.connect(self._detector_changed)
+        self.editor.said.connect(self.say)
+        self.form.shape_wanted.connect(self.add_shape)
+        self.form.preset_wanted.connect(self.add_preset)
         self.scan_canvas.probe_dragged.connect(self.move_probe)
         for canvas in (self.scan_canvas, self.diffraction_canvas):
             canvas.stepped.connect(self._step)
-        self.diffraction_canvas.detector_chosen.connect(self.choose)
-        self.diffraction_canvas.region_dragged.connect(self.change_region)
-        self.form.chosen.connect(self.choose)
-        self.form.region_edited.connect(self.change_region)
-        self.form.renamed.connect(self._rename)
-        self.form.shape_wanted.connect(self.add_shape)
-        self.form.preset_wanted.connect(self.add_preset)
-        self.form.removed.connect(self.remove_detector)
-        self.form.refused.connect(self._refused)
         self.intensity.currentIndexChanged.connect(lambda _: self._show_pattern())
         self.unit.currentIndexChanged.connect(lambda _: self._unit_chosen())
         self.averaged.toggled.connect(lambda _: self._show_pattern())
@@ -115,20 +107,18 @@ class BrowserWidget(QWidget):
             (layers.events.renamed, self._list_scans),
             (layers.selection.events.active, self._follow_selection),
         ]
-        self._layer_slots: list[tuple[Any, Any]] = []
         for emitter, slot in self._viewer_slots:
             emitter.connect(slot)
 
     def showEvent(self, event: Any) -> None:
         """Watch the window, whose closing must stop all work; called by Qt."""
         super().showEvent(event)
-        if self.window() is not self._window:
-            self._window = self.window()
-            self._window.installEventFilter(self)
+        # Asked for again wherever it is needed: a reference would keep the window alive.
+        self.window().installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Stop all work when the window closes; called by Qt."""
-        if watched is self._window and event.type() == QEvent.Type.Close:
+        if event.type() == QEvent.Type.Close and watched is self.window():
             self.stop()
         return super().eventFilter(watched, event)
 
@@ -138,15 +128,19 @@ class BrowserWidget(QWidget):
         super().closeEvent(event)
 
     def close_browser(self) -> None:
-        """Stop all work and let go of the viewer; images added to it stay."""
-        self.stop()
-        for timer in (self._redraw, self._settle, self._recalibrate):
-            timer.stop()
+        """Stop all work and let go of the viewer; images added to it stay. Once is enough."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if is_alive(self):
+            self.stop()
+            for timer in (self._redraw, self._settle, self._recalibrate):
+                timer.stop()
         for emitter, slot in self._viewer_slots + self._layer_slots:
             emitter.disconnect(slot)
         self._viewer_slots, self._layer_slots = [], []
         for canvas in (self.scan_canvas, self.diffraction_canvas):
-            canvas.qt_viewer.close()
+            canvas.close_viewer()
 
     # The scan
 
@@ -168,61 +162,70 @@ class BrowserWidget(QWidget):
         """Browse the scan that is selected in the viewer."""
         if not is_alive(self):
             return
-        active = self.viewer.layers.selection.active
-        layers = scan_layers(self.viewer)
-        if active in layers and active is not self.scan_layer:
+        active, layers = self.viewer.layers.selection.active, scan_layers(self.viewer)
+        if active in layers and active != self.scan_layer:
             self._list_scans()
             self.scans.setCurrentIndex(layers.index(active))
 
     def _scan_chosen(self) -> None:
         layer = self.scans.currentData()
-        if layer is not self.scan_layer or layer is None:
+        if layer is None or layer != self.scan_layer:
             self._open(layer)
 
     def _open(self, layer: Any) -> None:
         """Browse another scan, or none."""
-        self.stop()
-        for emitter, slot in self._layer_slots:
-            emitter.disconnect(slot)
-        self._layer_slots = []
-        self.scan_layer, self.scan, self.images = layer, None, None
-        self.detectors, self.active = [], -1
-        for widget in (self.canvases, self.form, self.add, self.copy):
-            widget.setEnabled(layer is not None)
-        self.resume.hide()
+        self._close_scan()
+        self.scan_layer = layer
         if layer is None:
-            for canvas in (self.scan_canvas, self.diffraction_canvas):
-                canvas.clear()
-            self._show_labels()
-            self.form.show_detectors([], -1, self.beam_unit)
             self.say("Open a 4D-STEM scan (.mib, .hspy, .zspy), or File > Open Sample.")
             return
-        self.say("")
-        self._layer_slots = [
-            (layer.events.data, self._data_changed),
-            (layer.events.scale, self._recalibrate_soon),
-            (layer.events.translate, self._recalibrate_soon),
-            (layer.events.units, self._recalibrate_soon),
+        events = layer.events
+        self._layer_slots = [(events.data, self._data_changed)] + [
+            (emitter, self._recalibrate_soon)
+            for emitter in (events.scale, events.translate, events.units)
         ]
         for emitter, slot in self._layer_slots:
             emitter.connect(slot)
         try:
-            self.scan = scan_from_layer(layer)
-            self._reader = PatternReader(self.scan.data)
+            scan = scan_from_layer(layer)
+            self._reader = PatternReader(scan.data)
             self._sample = self._reader.sample_mean()
-            self.images = VirtualImages(self.scan.data)
+            self.images = VirtualImages(scan.data)
         except (ValueError, OSError, MemoryError) as error:
-            self.say(str(error) or type(error).__name__)
+            self.say(str(error) or "There is not enough memory for a scan of so many positions.")
             return
-        self.probe = (self.scan.data.shape[0] // 2, self.scan.data.shape[1] // 2)
+        self.scan = scan
+        self.probe = (scan.data.shape[0] // 2, scan.data.shape[1] // 2)
+        for widget in self._of_a_scan():
+            widget.setEnabled(True)
         self._show_units()
         self._show_frames()
         self.add_preset("BF")
         self.read()
 
+    def _close_scan(self) -> None:
+        self.stop()
+        for emitter, slot in self._layer_slots:
+            emitter.disconnect(slot)
+        self._layer_slots = []
+        self.scan = self.images = self._reader = self._sample = None
+        self.editor.clear()
+        self.editor.show(None)
+        for canvas in (self.scan_canvas, self.diffraction_canvas):
+            canvas.clear()
+        for widget in self._of_a_scan():
+            widget.setEnabled(False)
+        self.resume.hide()
+        self._show_labels()
+        self.say("")
+
+    def _of_a_scan(self) -> tuple[QWidget, ...]:
+        """Widgets that are of no use without a scan."""
+        return self.canvases, self.form, self.add, self.copy
+
     def _data_changed(self, event: Any = None) -> None:
-        # Changing a slider of the viewer makes this event too, with the same array.
-        if self.scan is not None and self.scan_layer.data is not self.scan.data:
+        # napari tells of new data also where they are the same array.
+        if is_alive(self) and (self.scan is None or self.scan_layer.data is not self.scan.data):
             self._open(self.scan_layer)
 
     def _recalibrate_soon(self, event: Any = None) -> None:
@@ -238,7 +241,7 @@ class BrowserWidget(QWidget):
             self.scan = dataclasses.replace(self.scan, acquisition=acquisition)
             self._show_units()
             self._show_frames()
-            self._show_all()
+            self._show_detectors()
 
     # Passes over the data
 
@@ -246,29 +249,18 @@ class BrowserWidget(QWidget):
         """Go through the data in a thread; the images fill as it goes."""
         if self.images is None:
             return
-        self.stop()
-        binned = self.images.binned
-        self.progress.setRange(0, binned.scan_shape[0])
-        self.progress.setValue(binned.rows_done)
-        self._show_running(True)
-        worker = start_worker(
-            self,
-            binned.iter_fill,
-            None,
-            yielded=lambda _: worker is self._worker and self._redraw_soon(),
-            failed=lambda error: worker is self._worker and self._failed(error),
-            finished=lambda: worker is self._worker and self._read_to_the_end(),
-        )
-        self._worker = worker
+        self.progress.setRange(0, self.images.binned.scan_shape[0])
+        self.progress.setValue(self.images.binned.rows_done)
+        self._show_reading(True)
+        self.passes.read(self.images)
 
     def stop(self) -> None:
         """Stop all work in threads; what was read so far stays."""
-        self._stop_exact()
+        self._settle.stop()
         self._redraw.stop()
-        if self._worker is not None:
-            self._worker.quit()
-            self._worker = None
-            self._show_running(False)
+        self._add_when_exact = False
+        if self.passes.stop():
+            self._show_reading(False)
             self.resume.show()
             self._show_image()
 
@@ -284,66 +276,34 @@ class BrowserWidget(QWidget):
         if self.averaged.isChecked():
             self._show_pattern()
 
-    def _failed(self, error: Exception) -> None:
-        self.say(str(error) or type(error).__name__)
-
-    def _read_to_the_end(self) -> None:
-        self._worker = None
+    def _read_ended(self) -> None:
         self._redraw.stop()
-        self._show_running(False)
-        self._show_image()
+        self._show_reading(False)
+        self._show_progress()
         self._settle.start(0)
-        if self.averaged.isChecked():
-            self._show_pattern()
 
-    def _show_running(self, running: bool) -> None:
-        self.progress.setVisible(running)
-        self.cancel.setVisible(running)
+    def _show_reading(self, reading: bool) -> None:
+        self.progress.setVisible(reading)
+        self.cancel.setVisible(reading)
         self.resume.hide()
 
-    def _start_exact(self) -> None:
+    def _refine(self) -> None:
         """Begin with the exact image of the active detector, unless it is known."""
-        if self.images is None or not 0 <= self.active < len(self.detectors):
+        if self.images is None or self.scan is None or self.editor.active is None:
             return
-        images, region = self.images, self.detectors[self.active].region
+        if not self.images.binned.is_complete:
+            return
+        region = self.editor.active.region
         try:
-            shown = images.of(region)
+            shown = self.images.of(region)
         except ValueError:
             return
-        if shown.is_exact or not images.binned.is_complete:
+        if shown.is_exact:
             self._finish_adding()
-            return
-        self._stop_exact(keep_adding=True)
-        assert self.scan is not None
-        self._exact_image = shown.image.copy()
-        worker = start_worker(
-            self,
-            _exact_rows,
-            lambda _: worker is self._exact_worker and self._exact_done(region),
-            self.scan.data,
-            shown.mask,
-            yielded=lambda value: worker is self._exact_worker and self._take_exact(*value),
-            failed=lambda error: worker is self._exact_worker and self._failed(error),
-        )
-        self._exact_worker = worker
+        else:
+            self.passes.refine(self.scan.data, self.images, region, shown.image, shown.mask)
 
-    def _stop_exact(self, *, keep_adding: bool = False) -> None:
-        self._settle.stop()
-        self._add_when_exact = self._add_when_exact and keep_adding
-        if self._exact_worker is not None:
-            self._exact_worker.quit()
-            self._exact_worker = None
-
-    def _take_exact(self, rows: slice, image: np.ndarray) -> None:
-        assert self._exact_image is not None
-        self._exact_image[rows] = image
-        self.scan_canvas.show_values(self._exact_image)
-
-    def _exact_done(self, region: Region) -> None:
-        self._exact_worker = None
-        assert self.images is not None
-        assert self._exact_image is not None
-        self.images.keep(region, self._exact_image)
+    def _image_is_exact(self) -> None:
         self._show_image()
         self._finish_adding()
 
@@ -361,37 +321,37 @@ class BrowserWidget(QWidget):
             return
         rows, columns = self.scan.data.shape[:2]
         self.probe = (min(max(y, 0), rows - 1), min(max(x, 0), columns - 1))
-        if self.averaged.isChecked():
-            with quiet(self.averaged):
-                self.averaged.setChecked(False)
-        self._show_probe()
+        with quiet(self.averaged):
+            self.averaged.setChecked(False)
+        self.scan_canvas.show_probe(*self.probe)
+        self._show_probe_label()
         self._show_pattern()
 
     def _step(self, dy: int, dx: int) -> None:
         self.move_probe(self.probe[0] + dy, self.probe[1] + dx)
 
-    def _show_probe(self) -> None:
-        self.scan_canvas.show_probe(*self.probe)
-        self._show_labels()
-
     def _show_pattern(self) -> None:
         """Show the pattern at the probe, or the mean of all patterns read so far."""
         if self.images is None or self._reader is None:
             return
+        averaged = self.averaged.isChecked()
         try:
-            if not self.averaged.isChecked():
-                pattern = self._reader.pattern(*self.probe)
-            elif self.images.binned.rows_done:
-                pattern = self.images.binned.mean_pattern()
-            else:
-                pattern = self._sample
+            pattern = self._mean_pattern() if averaged else self._reader.pattern(*self.probe)
         except (OSError, ValueError) as error:
-            self._failed(error)
+            self.say(str(error))
             return
         values = shown_intensity(pattern, self.intensity.currentText())
         self.diffraction_canvas.show_values(values, _pattern_limits(values))
         cross = pattern_center_of_mass(pattern) if self.com_cross.isChecked() else None
         self.diffraction_canvas.show_center_of_mass(cross)
+        title = "mean of all patterns" if averaged else "pattern at the probe"
+        self.diffraction_canvas.title.setText(f"Diffraction: {title}")
+
+    def _mean_pattern(self) -> np.ndarray:
+        assert self.images is not None
+        assert self._sample is not None
+        binned = self.images.binned
+        return binned.mean_pattern() if binned.rows_done else self._sample
 
     # Units
 
@@ -406,31 +366,29 @@ class BrowserWidget(QWidget):
             # px gives way to a better unit as soon as there is one.
             kept = self.unit.findText(chosen) if chosen != "px" else 0
             self.unit.setCurrentIndex(max(0, kept))
-        self._use_unit()
-
-    def _use_unit(self) -> None:
-        self.beam_unit = self.unit.currentData()
-        self.detectors = [
-            dataclasses.replace(d, region=d.region.rescaled(self.beam_unit.pixel_size))
-            for d in self.detectors
-        ]
+        self.editor.use_unit(self.unit.currentData())
 
     def _unit_chosen(self) -> None:
-        self._use_unit()
+        self.editor.use_unit(self.unit.currentData())
         self._show_frames()
-        self._show_all()
+        self._show_detectors()
 
     def _show_frames(self) -> None:
         """Begin both canvases anew, with the axes of the calibration."""
         assert self.scan is not None
-        shape = self.scan.data.shape
-        self.scan_canvas.show_scan(shape[:2], self.scan.acquisition)
-        center = self.scan.acquisition.center or tuple((n - 1) / 2 for n in shape[2:])
-        self.diffraction_canvas.show_detector_frame(shape[2:], center, self.beam_unit)
-        self._show_probe()
+        shape, acquisition = self.scan.data.shape, self.scan.acquisition
+        self.scan_canvas.show_scan(shape[:2], acquisition)
+        center = acquisition.center or tuple((n - 1) / 2 for n in shape[2:])
+        self.diffraction_canvas.show_detector_frame(shape[2:], center, self.editor.unit)
+        self.scan_canvas.show_probe(*self.probe)
         self._show_pattern()
 
     # Virtual detectors
+
+    def _beam(self) -> BeamDisc:
+        # The convergence angle may have been entered elsewhere meanwhile: ask the layer.
+        acquisition = scan_from_layer(self.scan_layer).acquisition
+        return beam_disc(self._mean_pattern(), acquisition, self.editor.unit)
 
     def add_preset(self, name: str) -> None:
         """Add a usual detector, or set it back to its place.
@@ -440,23 +398,8 @@ class BrowserWidget(QWidget):
         name
             ``"BF"``, ``"ABF"`` or ``"ADF"``.
         """
-        if self.scan is None or self.images is None:
-            return
-        # The convergence angle may have been entered meanwhile: ask the layer.
-        acquisition = scan_from_layer(self.scan_layer).acquisition
-        done = self.images.binned.rows_done
-        pattern = self.images.binned.mean_pattern() if done else self._sample
-        beam = beam_disc(pattern, acquisition, self.beam_unit)
-        presets = preset_detectors(beam, self.images.binned.detector_shape, self.beam_unit)
-        if name not in presets:
-            self.say("The bright-field disc fills the detector: no room for a dark-field detector.")
-            return
-        self._put(name, presets[name])
-        if not beam.is_calibrated:
-            self.say(
-                "Convergence angle unknown: α was measured in the patterns, "
-                f"{beam.radius:.4g} {self.beam_unit.symbol}."
-            )
+        if self.images is not None:
+            self.editor.add_preset(name, self._beam(), self.images.binned.detector_shape)
 
     def add_shape(self, kind: str) -> None:
         """Add a detector of a kind around the beam.
@@ -466,126 +409,57 @@ class BrowserWidget(QWidget):
         kind
             ``"Disc"``, ``"Annulus"`` or ``"Rectangle"``.
         """
-        if self.scan is None or self.images is None:
-            return
-        size = self.beam_unit.pixel_size
-        beam = beam_disc(self._sample, self.scan.acquisition, self.beam_unit)
-        radius = float(f"{beam.radius:.4g}")
-        center = (round(beam.center[0], 2), round(beam.center[1], 2))
-        regions: dict[str, Region] = {
-            "Disc": Annulus(center, 0.0, float(f"{radius / 2:.4g}"), size),
-            "Annulus": Annulus(center, radius, float(f"{radius * 1.5:.4g}"), size),
-            "Rectangle": Rectangle(center, radius, radius, size),
-        }
-        names = {detector.name for detector in self.detectors}
-        name, number = kind, 1
-        while name in names:
-            number += 1
-            name = f"{kind} {number}"
-        self._put(name, regions[kind])
+        if self.images is not None:
+            self.editor.add_shape(kind, self._beam())
 
-    def _put(self, name: str, region: Region) -> None:
-        self.say("")
-        names = [detector.name for detector in self.detectors]
-        if name in names:
-            self.active = names.index(name)
-            self.change_region(self.active, region)
-            return
-        used = {detector.color for detector in self.detectors}
-        free = [color for color in COLORS if color not in used]
-        color = free[0] if free else COLORS[len(names) % len(COLORS)]
-        self.detectors.append(VirtualDetector(name, region, color))
-        self.choose(len(self.detectors) - 1)
-
-    def choose(self, index: int) -> None:
-        """Show the image of another detector.
-
-        Parameters
-        ----------
-        index
-            Of `detectors`.
-        """
-        if index != self.active or self.form.list.count() != len(self.detectors):
-            self._stop_exact()
-            self.active = index
-            self._show_all()
-
-    def change_region(self, index: int, region: Region) -> None:
-        """Give a detector another region; the image follows at once.
-
-        Parameters
-        ----------
-        index
-            Of `detectors`.
-        region
-            The new region.
-        """
-        self._stop_exact()
-        self.detectors[index] = dataclasses.replace(self.detectors[index], region=region)
-        self._show_all()
-
-    def remove_detector(self, index: int) -> None:
-        """Remove a detector.
-
-        Parameters
-        ----------
-        index
-            Of `detectors`.
-        """
-        self._stop_exact()
-        del self.detectors[index]
-        self.active = min(self.active, len(self.detectors) - 1)
-        self._show_all()
-
-    def _rename(self, index: int, name: str) -> None:
-        others = {d.name for i, d in enumerate(self.detectors) if i != index}
-        if name and name not in others:
-            self.detectors[index] = dataclasses.replace(self.detectors[index], name=name)
-        else:
-            self.say(f"Each detector needs a name of its own, not {name!r}.")
-        self._show_all()
-
-    def _refused(self, message: str) -> None:
-        self._show_all()
-        self.say(message)
+    def _detector_changed(self) -> None:
+        self._settle.stop()
+        self._add_when_exact = False
+        self.passes.stop_refining()
+        self._show_detectors()
 
     # From state to widgets
 
-    def _show_all(self) -> None:
+    def _show_detectors(self) -> None:
         """Show the detectors, their numbers and the image of the active one."""
-        mask = self._show_image()
-        self.diffraction_canvas.show_detectors(self.detectors, self.active, mask)
-        self.form.show_detectors(self.detectors, self.active, self.beam_unit)
+        self.editor.show(self._show_image())
 
     def _show_image(self) -> np.ndarray | None:
         """Show the image of the active detector; return its mask, if it covers any pixel."""
+        self._show_labels()
         if self.images is None or self.scan_canvas.image is None:
             return None
-        if not 0 <= self.active < len(self.detectors):
-            self.scan_canvas.show_values(np.zeros(self.images.binned.scan_shape))
-            self._show_labels()
+        binned, detector = self.images.binned, self.editor.active
+        if detector is None:
+            self.scan_canvas.show_values(np.zeros(binned.scan_shape))
             return None
         try:
-            shown = self.images.of(self.detectors[self.active].region)
+            shown = self.images.of(detector.region)
         except ValueError as error:
-            self.scan_canvas.show_values(np.zeros(self.images.binned.scan_shape))
-            self._show_labels(" (empty)")
+            self.scan_canvas.show_values(np.zeros(binned.scan_shape))
             self.say(str(error))
             return None
-        done = self.images.binned.rows_done
         # Rows that are not there yet must not set the contrast.
-        limits = image_limits(shown.image[:done]) if done else (0.0, 1.0)
-        self.scan_canvas.show_values(shown.image.astype(np.float32), limits)
-        factor = self.images.binned.factor
-        self._show_labels("" if shown.is_exact else f" (patterns binned {factor} × {factor})")
-        if self._exact_worker is None and not shown.is_exact and self._worker is None:
+        limits = image_limits(shown.image[: binned.rows_done or None])
+        self.scan_canvas.show_values(shown.image, limits)
+        self._show_labels(shown.is_exact)
+        if binned.is_complete and not shown.is_exact and not self.passes.is_refining:
             self._settle.start(SETTLED)
         return shown.mask
 
-    def _show_labels(self, quality: str = "") -> None:
-        chosen = 0 <= self.active < len(self.detectors)
-        name = self.detectors[self.active].name if chosen else ""
-        self.scan_canvas.title.setText(f"Scan: {name} image{quality}" if chosen else "Scan")
+    def _show_labels(self, is_exact: bool = True) -> None:
+        detector = self.editor.active
+        if self.images is None or detector is None:
+            self.scan_canvas.title.setText("Scan")
+        else:
+            binned = self.images.binned
+            quality = f" (patterns binned {binned.factor} × {binned.factor})"
+            if not binned.is_complete:
+                quality = f" ({binned.rows_done} of {binned.scan_shape[0]} rows)"
+            self.scan_canvas.title.setText(f"Scan: {detector.name}{'' if is_exact else quality}")
+        self._show_probe_label()
+
+    def _show_probe_label(self) -> None:
         if self.scan is None:
             self.probe_label.setText("")
             return
@@ -597,57 +471,51 @@ class BrowserWidget(QWidget):
         self.probe_label.setText(text)
 
     def say(self, message: str) -> None:
-        """Show a message; an empty one hides the line.
+        """Show a message below the numbers.
 
         Parameters
         ----------
         message
-            Plain text.
+            Plain text; empty: nothing.
         """
         self.message.setText(message)
-        self.message.setVisible(bool(message))
 
     # Out of the browser
 
     def add_image_to_viewer(self) -> None:
         """Add the exact image of the active detector to the viewer, as soon as it is there."""
-        if self.images is None or not 0 <= self.active < len(self.detectors):
+        if self.images is None or self.editor.active is None:
             return
         if not self.images.binned.is_complete:
             self.say("Not the whole scan was read yet; wait, or press Continue.")
             return
         self._add_when_exact = True
-        if self._exact_worker is None:
-            self._start_exact()
+        if not self.passes.is_refining:
+            self._refine()
 
     def _finish_adding(self) -> None:
-        if not self._add_when_exact:
+        detector = self.editor.active
+        if not self._add_when_exact or self.images is None or detector is None:
             return
         self._add_when_exact = False
-        assert self.images is not None
         assert self.scan is not None
-        detector = self.detectors[self.active]
-        shown = self.images.of(detector.region)
+        region = detector.region
         parameters = {
             "method": "virtual image",
-            "detector": type(detector.region).__name__.lower(),
-            **dataclasses.asdict(detector.region),
-            "unit": self.beam_unit.symbol,
+            "detector": type(region).__name__.lower(),
+            **dataclasses.asdict(region),
+            "unit": self.editor.unit.symbol,
         }
-        layer_data = image_layer(
-            shown.image.copy(),
-            self.scan.acquisition,
-            detector.name,
-            "counts",
-            parameters=parameters,
-        )
+        image = self.images.of(region).image.copy()
+        acquisition = self.scan.acquisition
+        layer_data = image_layer(image, acquisition, detector.name, "counts", parameters=parameters)
         add_image_over_scan(self.viewer, layer_data, self.scan_layer)
 
     def python_code(self) -> str:
         """Code that makes the images of all detectors that cover any pixel, without napari."""
         assert self.images is not None
         shape = self.images.binned.detector_shape
-        usable = [detector for detector in self.detectors if _covers(detector.region, shape)]
+        usable = [d for d in self.editor.detectors if _covers(d.region, shape)]
         return python_code(source_of(self.scan_layer), usable, self.probe)
 
     def copy_as_python(self) -> None:
@@ -655,11 +523,6 @@ class BrowserWidget(QWidget):
         if self.images is not None:
             QGuiApplication.clipboard().setText(self.python_code())
             self.say("Copied: Python code that makes these images.")
-
-
-def _exact_rows(data: Any, mask: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    # A generator function of its own: napari asks the function, not its result, what it is.
-    yield from iter_exact_image(data, mask)
 
 
 def _once(parent: QWidget, slot: Any) -> QTimer:

@@ -62,8 +62,9 @@ def lay_out(browser: BrowserWidget) -> None:
     browser.scan_canvas, browser.diffraction_canvas = ScanCanvas(), DiffractionCanvas()
     browser.canvases = CanvasPair()
     browser.canvases.setChildrenCollapsible(False)
+    diffraction_side = _diffraction_side(browser)
     browser.canvases.addWidget(_scan_side(browser))
-    browser.canvases.addWidget(_diffraction_side(browser))
+    browser.canvases.addWidget(diffraction_side)
     column.addWidget(browser.canvases, 1)
     browser.form = DetectorForm()
     column.addWidget(browser.form)
@@ -71,7 +72,8 @@ def lay_out(browser: BrowserWidget) -> None:
     browser.message.setWordWrap(True)
     browser.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     browser.message.setStyleSheet("color: orange;")
-    browser.message.hide()
+    # Always there: a line that comes and goes would make the canvases jump.
+    browser.message.setMinimumHeight(browser.message.fontMetrics().height() + 2)
     column.addWidget(browser.message)
     column.addLayout(_output(browser))
 
@@ -97,6 +99,7 @@ def _scan(browser: BrowserWidget) -> QHBoxLayout:
 def _scan_side(browser: BrowserWidget) -> QWidget:
     browser.probe_label = QLabel()
     browser.probe_label.setToolTip("Drag in the image, or press the arrow keys (Shift: by ten)")
+    browser.probe_label.setMinimumHeight(browser.unit.sizeHint().height())
     return _column(browser.scan_canvas, browser.probe_label)
 
 

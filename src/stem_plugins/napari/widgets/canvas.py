@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidge
 
 from stem_plugins.napari.layers import image_limits
 from stem_plugins.napari.planes import scale_bar_of
+from stem_plugins.napari.widgets.worker import is_alive
 
 __all__ = ["OVER_IMAGE", "Canvas", "Lines", "cross", "replace_values", "to_rgb"]
 
@@ -169,6 +170,14 @@ class Canvas(QWidget):
         self.model.layers.clear()
         self.image = None
         self.pointed.setText("")
+
+    def close_viewer(self) -> None:
+        """Let go of everything that draws; the canvas is of no use afterwards."""
+        if is_alive(self.qt_viewer):
+            self.clear()
+            self.qt_viewer.close()
+        # Whoever still holds this widget must not keep the viewer in memory.
+        del self.qt_viewer
 
     def add_image(self, image: np.ndarray, axes: dict[str, Any], **options: Any) -> Image:
         """Begin with a new image, in place of everything shown so far."""

@@ -1,0 +1,612 @@
+"""The 4D-STEM browser in a real viewer that draws, with a real mouse."""
+
+import threading
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.layers import Image, Layer
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QCloseEvent, QGuiApplication
+from qtpy.QtWidgets import QApplication
+
+from stem_plugins import Acquisition
+from stem_plugins.io import Scan, write_merlin
+from stem_plugins.napari.binned_scan import BinnedScan
+from stem_plugins.napari.browser import BrowserWidget
+from stem_plugins.napari.layers import scan_layer, set_acquisition
+from stem_plugins.napari.planes import flat_image, scale_bar_of
+from stem_plugins.napari.virtual_detectors import Annulus, Rectangle
+
+
+@pytest.fixture
+def browser(viewer, qtbot):
+    browser = BrowserWidget(viewer)
+    viewer.window.add_dock_widget(browser, name="4D-STEM browser")
+    qtbot.waitExposed(browser)
+    yield browser
+    browser.close_browser()
+
+
+def add(viewer, scan, name="scan"):
+    return viewer.add_layer(Layer.create(*scan_layer(scan, name)))
+
+
+def rest(browser, qtbot):
+    """Wait until everything is read and the image is exact."""
+
+    def is_at_rest():
+        busy = browser.passes.is_reading or browser.passes.is_refining
+        return not (busy or browser._settle.isActive())
+
+    qtbot.waitUntil(is_at_rest, timeout=20_000)
+
+
+@pytest.fixture
+def opened(viewer, browser, scan, qtbot):
+    """The browser with a scan that was read."""
+    add(viewer, scan)
+    rest(browser, qtbot)
+    return browser
+
+
+def shown_image(browser):
+    return np.asarray(browser.scan_canvas.image.data)
+
+
+def shown_pattern(browser):
+    return np.asarray(browser.diffraction_canvas.image.data)
+
+
+def sum_over(counts, mask):
+    return (counts * mask).sum(axis=(2, 3))
+
+
+def at(canvas, point):
+    """Place on screen of a place on a canvas's image [px]."""
+    world = np.array(canvas.image.data_to_world(point))
+    center = np.array(canvas.camera.center[-2:])
+    y, x = (world - center) * canvas.camera.zoom
+    native = canvas.qt_viewer.canvas.native
+    return QPoint(round(native.width() / 2 + x), round(native.height() / 2 + y))
+
+
+def drag(qtbot, canvas, *points):
+    """Press at the first point [px], move over the others, let go at the last."""
+    native = canvas.qt_viewer.canvas.native
+    qtbot.mousePress(native, Qt.MouseButton.LeftButton, pos=at(canvas, points[0]))
+    places = [at(canvas, point) for point in points]
+    for place in places[1:]:
+        qtbot.mouseMove(native, place)
+        qtbot.wait(20)
+        yield place
+    qtbot.mouseRelease(native, Qt.MouseButton.LeftButton, pos=places[-1])
+
+
+def finish(steps):
+    for _ in steps:
+        pass
+
+
+# The two canvases
+
+
+def test_both_canvases_are_calibrated(opened, calibrated):
+    image, pattern = opened.scan_canvas.image, opened.diffraction_canvas.image
+    np.testing.assert_allclose(image.scale, (0.2, 0.25))
+    assert [f"{unit:~}" for unit in image.units] == ["nm", "nm"]
+    np.testing.assert_allclose(pattern.scale, (1.5, 1.5))
+    assert [f"{unit:~}" for unit in pattern.units] == ["mrad", "mrad"]
+    for canvas in (opened.scan_canvas, opened.diffraction_canvas):
+        assert scale_bar_of(canvas.model).visible
+    opened.unit.setCurrentText("1/nm")
+    pattern = opened.diffraction_canvas.image
+    # 200 kV: 1.5 mrad are 0.5981 1/nm.
+    np.testing.assert_allclose(pattern.scale, (0.5981, 0.5981), rtol=1e-3)
+    assert [f"{unit:~}" for unit in pattern.units] == ["1 / nm", "1 / nm"]
+
+
+def test_a_scan_without_calibration_is_shown_in_pixels(viewer, browser, counts, qtbot):
+    add(viewer, Scan(counts))
+    rest(browser, qtbot)
+    assert browser.unit.currentText() == "px"
+    np.testing.assert_array_equal(browser.scan_canvas.image.scale, (1, 1))
+    np.testing.assert_array_equal(browser.diffraction_canvas.image.translate, (0, 0))
+    assert not browser.form.lengths[0].isVisible()
+    assert "α was measured" in browser.message.text()
+    (bright_field,) = browser.editor.detectors
+    assert bright_field.region.outer == pytest.approx(3, abs=0.8)
+
+
+def test_nothing_lands_in_the_main_viewer(viewer, opened):
+    assert [layer.name for layer in viewer.layers] == ["scan"]
+    assert viewer.dims.ndim == 4
+
+
+def test_what_the_canvases_show_is_on_screen(opened, qtbot):
+    qtbot.wait(100)
+    for canvas, color in (
+        (opened.scan_canvas, (255, 59, 48)),
+        (opened.diffraction_canvas, (57, 213, 255)),
+    ):
+        picture = canvas.qt_viewer.canvas.screenshot()
+        picture = picture.convertToFormat(picture.Format.Format_RGB888)
+        rows = np.frombuffer(picture.constBits(), np.uint8).reshape(picture.height(), -1)
+        pixels = rows[:, : 3 * picture.width()].reshape(picture.height(), picture.width(), 3)
+        distance = abs(pixels.astype(int) - color).max(axis=2)
+        assert (distance < 40).sum() > 20, canvas.title.text()
+        assert len(np.unique(pixels)) > 20
+
+
+# The probe
+
+
+def test_dragging_the_probe_shows_its_pattern_at_once(opened, counts, qtbot):
+    for point in drag(qtbot, opened.scan_canvas, (2, 3), (5, 6), (9.2, 11.4)):
+        np.testing.assert_array_equal(shown_pattern(opened), counts[opened.probe])
+        assert point is not None
+    assert opened.probe == (9, 11)
+    assert "y 9, x 11  (1.8, 2.75 nm)" in opened.probe_label.text()
+
+
+def test_the_probe_stays_inside_the_scan(opened, qtbot):
+    finish(drag(qtbot, opened.scan_canvas, (2, 3), (-30, 40)))
+    assert opened.probe == (0, 13)
+
+
+def test_arrow_keys_move_the_probe(opened, counts, qtbot):
+    opened.move_probe(5, 5)
+    native = opened.scan_canvas.qt_viewer.canvas.native
+    key = Qt.Key
+    for pressed, probe in ((key.Key_Right, (5, 6)), (key.Key_Up, (4, 6)), (key.Key_Left, (4, 5))):
+        qtbot.keyClick(native, pressed)
+        assert opened.probe == probe
+    qtbot.keyClick(native, key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
+    assert opened.probe == (11, 5)
+    np.testing.assert_array_equal(shown_pattern(opened), counts[11, 5])
+
+
+def test_dragging_beside_the_image_moves_the_view(opened, qtbot):
+    before, center = opened.probe, opened.scan_canvas.camera.center
+    finish(drag(qtbot, opened.scan_canvas, (-1.5, 5), (-1.5, 9), (-1.5, 12)))
+    assert opened.probe == before
+    assert opened.scan_canvas.camera.center != center
+
+
+# Patterns
+
+
+def test_intensity_scales_mean_pattern_and_center_of_mass(opened, counts):
+    opened.move_probe(3, 4)
+    opened.intensity.setCurrentText("logarithmic")
+    np.testing.assert_allclose(shown_pattern(opened), np.log10(1 + counts[3, 4]), rtol=1e-5)
+    opened.intensity.setCurrentText("linear")
+    opened.com_cross.setChecked(True)
+    opened.averaged.setChecked(True)
+    np.testing.assert_allclose(shown_pattern(opened), counts.mean(axis=(0, 1)), rtol=1e-6)
+    arms = opened.diffraction_canvas.model.layers["centre of mass"].data[:, 0]
+    mean = counts.mean(axis=(0, 1))
+    expected = [(mean * place).sum() / mean.sum() for place in np.indices((16, 16))]
+    np.testing.assert_allclose(arms.mean(axis=0), expected, atol=1e-5)
+    opened.move_probe(3, 4)
+    assert not opened.averaged.isChecked()
+    np.testing.assert_array_equal(shown_pattern(opened), counts[3, 4])
+
+
+# Virtual detectors
+
+
+def test_the_bright_field_image_is_there_from_the_start(opened, counts):
+    # 4 mrad at 1.5 mrad per pixel.
+    (bright_field,) = opened.editor.detectors
+    assert bright_field.name == "BF"
+    assert bright_field.region.outer == 4.0
+    y, x = np.indices((16, 16))
+    center = bright_field.region.center
+    mask = np.hypot(y - center[0], x - center[1]) < 4 / 1.5
+    np.testing.assert_array_equal(shown_image(opened), sum_over(counts, mask))
+    assert opened.scan_canvas.title.text() == "Scan: BF"
+
+
+def test_dragging_a_detector_changes_the_image_at_every_step(opened, counts, qtbot):
+    opened.editor.change_region(0, Annulus((7.0, 7.0), 0.0, 4.5, (1.5, 1.5)))
+    seen = set()
+    for _ in drag(qtbot, opened.diffraction_canvas, (7, 7), (8, 8), (9, 10), (10, 10.5)):
+        region = opened.editor.detectors[0].region
+        seen.add(region.center)
+        mask = region.mask((16, 16))
+        np.testing.assert_array_equal(shown_image(opened), sum_over(counts, mask))
+        np.testing.assert_array_equal(
+            opened.diffraction_canvas.model.layers["covered pixels"].data, mask
+        )
+    assert len(seen) == 3
+    np.testing.assert_allclose(opened.editor.detectors[0].region.center, (10, 10.5), atol=0.1)
+    assert opened.form.center[0].value() == opened.editor.detectors[0].region.center[0]
+
+
+def test_dragging_the_edge_resizes_the_detector(opened, counts, qtbot):
+    opened.editor.change_region(0, Annulus((7.0, 7.0), 0.0, 4.5, (1.5, 1.5)))
+    finish(drag(qtbot, opened.diffraction_canvas, (7, 10), (7, 11), (7, 12)))
+    region = opened.editor.detectors[0].region
+    assert region.outer == pytest.approx(7.5, abs=0.15)
+    assert opened.form.lengths[1].value() == pytest.approx(region.outer, abs=0.006)
+    assert opened.form.lengths_in_px[1].value() == pytest.approx(region.outer / 1.5, abs=0.01)
+    np.testing.assert_array_equal(shown_image(opened), sum_over(counts, region.mask((16, 16))))
+
+
+def test_dragging_a_corner_of_a_rectangle(opened, qtbot):
+    opened.add_shape("Rectangle")
+    opened.editor.change_region(1, Rectangle((7.0, 7.0), 6.0, 9.0, (1.5, 1.5)))
+    finish(drag(qtbot, opened.diffraction_canvas, (9, 10), (10, 11), (12, 12)))
+    np.testing.assert_allclose(opened.editor.detectors[1].region.bounds(), (5, 4, 12, 12), atol=0.1)
+
+
+def test_pressing_another_detector_chooses_it(opened, qtbot):
+    opened.add_preset("ADF")
+    assert opened.editor.active.name == "ADF"
+    finish(drag(qtbot, opened.diffraction_canvas, (7.5, 7.5), (7.5, 7.5)))
+    assert opened.editor.active.name == "BF"
+    assert opened.form.list.currentRow() == 0
+    assert opened.scan_canvas.title.text() == "Scan: BF"
+
+
+def test_numbers_can_be_edited_in_the_unit_and_in_pixels(opened, counts):
+    opened.add_shape("Annulus")
+    form = opened.form
+    form.lengths[1].setValue(9.0)
+    form.lengths_in_px[0].setValue(2.0)
+    form.center[0].setValue(6.5)
+    form.center[1].setValue(8.5)
+    region = opened.editor.active.region
+    assert region == Annulus((6.5, 8.5), 3.0, 9.0, (1.5, 1.5))
+    y, x = np.indices((16, 16))
+    distance = np.hypot(y - 6.5, x - 8.5)
+    mask = (distance >= 2) & (distance < 6)
+    np.testing.assert_array_equal(shown_image(opened), sum_over(counts, mask))
+
+
+def test_impossible_numbers_are_refused_with_a_message(opened):
+    opened.add_shape("Annulus")
+    before = opened.editor.active.region
+    opened.form.lengths[0].setValue(before.outer + 5)
+    assert opened.editor.active.region == before
+    assert "0 <= inner < outer" in opened.message.text()
+    assert opened.form.lengths[0].value() == before.inner
+
+
+def test_a_detector_outside_the_frame_is_a_message_and_no_picture(opened, counts, qtbot):
+    opened.editor.change_region(0, Annulus((7.0, 7.0), 0.0, 4.5, (1.5, 1.5)))
+    far = drag(qtbot, opened.diffraction_canvas, (7, 7), (20, -25), (7, 9))
+    next(far)
+    assert "No pixel" in opened.message.text()
+    assert not shown_image(opened).any()
+    assert not opened.diffraction_canvas.model.layers["covered pixels"].visible
+    next(far)
+    assert opened.message.text() == ""
+    mask = opened.editor.detectors[0].region.mask((16, 16))
+    np.testing.assert_array_equal(shown_image(opened), sum_over(counts, mask))
+    finish(far)
+
+
+def test_detectors_have_names_of_their_own_and_can_go(opened):
+    opened.add_shape("Disc")
+    opened.add_shape("Disc")
+    names = [detector.name for detector in opened.editor.detectors]
+    assert names == ["BF", "Disc", "Disc 2"]
+    assert len({detector.color for detector in opened.editor.detectors}) == 3
+    opened.form.list.item(1).setText("BF")
+    assert "name of its own" in opened.message.text()
+    opened.form.list.item(1).setText("left")
+    assert [detector.name for detector in opened.editor.detectors] == ["BF", "left", "Disc 2"]
+    for _ in range(3):
+        opened.form.remove.click()
+    assert opened.editor.active is None
+    assert not shown_image(opened).any()
+    assert not opened.form.remove.isEnabled()
+    opened.form.presets["BF"].click()
+    assert shown_image(opened).any()
+
+
+def test_oblong_pixels_give_detectors_round_in_angle(viewer, browser, counts, qtbot):
+    add(viewer, Scan(counts, Acquisition(diffraction_step=(2, 1), convergence_angle=5)))
+    rest(browser, qtbot)
+    y, x = np.indices((16, 16))
+    center = browser.editor.active.region.center
+    mask = np.hypot((y - center[0]) * 2, x - center[1]) < 5
+    np.testing.assert_array_equal(shown_image(browser), sum_over(counts, mask))
+
+
+# Large scans
+
+
+@pytest.fixture
+def binned(viewer, browser, scan, qtbot, monkeypatch):
+    """The browser with a scan that it takes for too large to keep whole."""
+    monkeypatch.setattr("stem_plugins.napari.binned_scan.binning_factor", lambda shape, dtype: 4)
+    add(viewer, scan)
+    rest(browser, qtbot)
+    assert browser.images.binned.factor == 4
+    return browser
+
+
+def test_the_exact_image_follows_the_preview(binned, counts, qtbot):
+    for region in (
+        Annulus((7.0, 7.3), 0.0, 5.0, (1.5, 1.5)),
+        Annulus((9, 5), 2.0, 6.0, (1.5, 1.5)),
+    ):
+        binned.editor.change_region(0, region)
+        exact = sum_over(counts, region.mask((16, 16)))
+        assert "binned 4 × 4" in binned.scan_canvas.title.text()
+        assert np.corrcoef(shown_image(binned).ravel(), exact.ravel())[0, 1] > 0.5
+        assert not np.array_equal(shown_image(binned), exact)
+        rest(binned, qtbot)
+        np.testing.assert_array_equal(shown_image(binned), exact)
+        assert binned.scan_canvas.title.text() == "Scan: BF"
+
+
+def test_a_change_stops_the_exact_image_of_the_detector_before(binned, counts, qtbot):
+    binned.editor.change_region(0, Annulus((7.0, 7.3), 0.0, 5.0, (1.5, 1.5)))
+    binned._refine()
+    assert binned.passes.is_refining
+    last = Annulus((9, 5), 2.0, 6.0, (1.5, 1.5))
+    binned.editor.change_region(0, last)
+    assert not binned.passes.is_refining
+    rest(binned, qtbot)
+    np.testing.assert_array_equal(shown_image(binned), sum_over(counts, last.mask((16, 16))))
+
+
+def test_an_image_added_to_the_viewer_is_exact(viewer, binned, counts, qtbot):
+    region = Annulus((7.0, 7.3), 0.0, 5.0, (1.5, 1.5))
+    binned.editor.change_region(0, region)
+    binned.add.click()
+    qtbot.waitUntil(lambda: "BF" in viewer.layers, timeout=10_000)
+    np.testing.assert_array_equal(
+        flat_image(viewer.layers["BF"]), sum_over(counts, region.mask((16, 16)))
+    )
+
+
+# Out of the browser
+
+
+def test_an_added_image_stands_on_the_scan_plane_with_its_calibration(viewer, opened, counts):
+    opened.add_preset("ADF")
+    opened.add.click()
+    layer = viewer.layers["ADF"]
+    mask = opened.editor.active.region.mask((16, 16))
+    np.testing.assert_array_equal(flat_image(layer), sum_over(counts, mask))
+    np.testing.assert_allclose(layer.scale[:2], (0.2, 0.25))
+    assert tuple(viewer.dims.displayed) == (0, 1)
+    parameters = layer.metadata["parameters"]
+    assert parameters["detector"] == "annulus"
+    assert parameters["inner"] == pytest.approx(4.4)
+    assert parameters["unit"] == "mrad"
+    # It keeps its values when the detector moves on.
+    opened.editor.change_region(1, Annulus((7, 7), 0.0, 3.0, (1.5, 1.5)))
+    np.testing.assert_array_equal(flat_image(layer), sum_over(counts, mask))
+
+
+def test_copied_code_makes_the_same_images(viewer, browser, scan, tmp_path, qtbot):
+    path = tmp_path / "scan.mib"
+    write_merlin(path, scan.data, acquisition=scan.acquisition)
+    viewer.open(path, plugin="stem-plugins")
+    rest(browser, qtbot)
+    browser.add_preset("ADF")
+    browser.add_shape("Rectangle")
+    browser.editor.add_shape("Disc", browser._beam())
+    browser.editor.change_region(3, Annulus((-90.0, 0.0), 0.0, 3.0))  # covers nothing
+    browser.editor.choose(2)
+    browser.move_probe(4, 5)
+    browser.copy.click()
+    made = {}
+    exec(QGuiApplication.clipboard().text(), made)
+    assert list(made["images"]) == ["BF", "ADF", "Rectangle"]
+    np.testing.assert_array_equal(made["images"]["Rectangle"], shown_image(browser))
+    np.testing.assert_array_equal(made["pattern"], shown_pattern(browser))
+
+
+def test_copied_code_of_a_scan_without_a_file_takes_it_from_the_viewer(opened, scan):
+    code = opened.python_code()
+    compile(code, "copied", "exec")
+    assert "layers['scan']" in code
+
+
+# Layers come and go
+
+
+def test_without_a_scan_the_browser_says_what_to_do(viewer, browser):
+    viewer.add_image(np.ones((8, 8)), name="flat")
+    viewer.add_image(np.ones((2, 3, 4, 5), complex).real[..., None].repeat(3, -1), rgb=True)
+    assert "Open a 4D-STEM scan" in browser.message.text()
+    assert browser.scans.count() == 0
+    assert not browser.add.isEnabled()
+    browser.move_probe(1, 1)
+    browser.add_preset("BF")
+    browser.add_image_to_viewer()
+    browser.copy_as_python()
+    browser.read()
+
+
+def test_the_browser_follows_the_selected_scan(viewer, opened, counts, qtbot):
+    second = add(viewer, Scan(counts[:5, :6] * 2), "second")
+    rest(opened, qtbot)
+    assert opened.scan_layer == second
+    assert shown_image(opened).shape == (5, 6)
+    viewer.layers.selection.active = viewer.layers["scan"]
+    rest(opened, qtbot)
+    assert shown_image(opened).shape == (12, 14)
+    viewer.layers["scan"].name = "renamed"
+    assert opened.scans.currentText() == "renamed"
+
+
+def test_a_removed_scan_makes_room_for_the_next_or_for_none(viewer, opened, counts, qtbot):
+    add(viewer, Scan(counts[:5, :6]), "second")
+    rest(opened, qtbot)
+    viewer.layers.remove("second")
+    assert opened.scans.currentText() == "scan"
+    rest(opened, qtbot)
+    assert shown_image(opened).shape == (12, 14)
+    viewer.layers.remove("scan")
+    assert opened.scan_canvas.image is None
+    assert opened.diffraction_canvas.image is None
+    assert "Open a 4D-STEM scan" in opened.message.text()
+    opened.move_probe(1, 1)
+
+
+def test_a_new_calibration_is_taken_over_and_the_detectors_keep_their_pixels(
+    viewer, opened, calibrated, qtbot
+):
+    mask = opened.editor.active.region.mask((16, 16))
+    layer = viewer.layers["scan"]
+    set_acquisition(layer, calibrated.replace(scan_step=5, diffraction_step=3))
+    qtbot.waitUntil(lambda: opened.scan.acquisition.scan_step == (5.0, 5.0))
+    np.testing.assert_allclose(opened.scan_canvas.image.scale, (0.5, 0.5))
+    np.testing.assert_allclose(opened.diffraction_canvas.image.scale, (3, 3))
+    region = opened.editor.active.region
+    np.testing.assert_array_equal(region.mask((16, 16)), mask)
+    assert region.outer == 8.0
+    set_acquisition(layer, Acquisition())
+    qtbot.waitUntil(lambda: opened.unit.currentText() == "px")
+    assert opened.editor.active.region.outer == pytest.approx(8 / 3, rel=1e-3)
+
+
+def test_new_data_in_the_layer_are_read_again(viewer, opened, counts, qtbot):
+    viewer.layers["scan"].data = counts.reshape(14, 12, 16, 16)
+    rest(opened, qtbot)
+    assert shown_image(opened).shape == (14, 12)
+
+
+# Long work
+
+
+class Gate:
+    """Data whose blocks wait, so that something can happen while the pass runs."""
+
+    def __init__(self, counts):
+        self.open = threading.Event()
+        self.computed = []
+        blocks = da.from_array(counts, chunks=(1, 14, 16, 16))
+        self.data = blocks.map_blocks(
+            self._wait, dtype=counts.dtype, meta=np.empty((0,) * 4, counts.dtype)
+        )
+
+    def _wait(self, block, block_info=None):
+        row = block_info[0]["chunk-location"][0]
+        # Rows 5 and 6 are looked at first, by napari and the browser, in the main thread.
+        if row not in (0, 1, 2, 5, 6):
+            self.open.wait(20)
+        self.computed.append(row)
+        return block
+
+
+@pytest.fixture
+def gate(counts, monkeypatch):
+    monkeypatch.setattr("stem_plugins.imaging.binning.thread_count", lambda: 1)
+    gate = Gate(counts)
+    yield gate
+    gate.open.set()
+
+
+def wait_for_rows(browser, qtbot, rows):
+    qtbot.waitUntil(lambda: browser.images.binned.rows_done >= rows, timeout=20_000)
+
+
+def test_the_image_fills_while_the_scan_is_read(viewer, browser, gate, counts, qtbot):
+    add(viewer, Scan(gate.data))
+    wait_for_rows(browser, qtbot, 3)
+    qtbot.waitUntil(lambda: browser.progress.value() == 3)
+    assert browser.cancel.isVisible()
+    browser.editor.change_region(0, Annulus((8.0, 8.0), 0.0, 6.0))
+    mask = browser.editor.active.region.mask((16, 16))
+    expected = sum_over(counts, mask)
+    expected[3:] = 0
+    np.testing.assert_array_equal(shown_image(browser), expected)
+    assert "3 of 12 rows" in browser.scan_canvas.title.text()
+    browser.add.click()
+    assert "Not the whole scan" in browser.message.text()
+    gate.open.set()
+    rest(browser, qtbot)
+    np.testing.assert_array_equal(shown_image(browser), sum_over(counts, mask))
+    assert not browser.progress.isVisible()
+
+
+def test_reading_can_be_cancelled_and_continued(viewer, browser, gate, counts, qtbot):
+    add(viewer, Scan(gate.data))
+    wait_for_rows(browser, qtbot, 3)
+    browser.cancel.click()
+    assert not browser.passes.is_reading
+    assert browser.resume.isVisible()
+    gate.open.set()
+    qtbot.wait(300)
+    assert not browser.images.binned.is_complete
+    browser.resume.click()
+    rest(browser, qtbot)
+    mask = browser.editor.active.region.mask((16, 16))
+    np.testing.assert_array_equal(shown_image(browser), sum_over(counts, mask))
+    assert len(gate.computed) < 20
+
+
+def test_another_scan_stops_the_pass_over_the_one_before(viewer, browser, gate, scan, qtbot):
+    add(viewer, Scan(gate.data), "slow")
+    wait_for_rows(browser, qtbot, 3)
+    slow = browser.images.binned
+    add(viewer, scan, "fast")
+    rest(browser, qtbot)
+    assert browser.scans.currentText() == "fast"
+    np.testing.assert_array_equal(
+        shown_image(browser), sum_over(scan.data, browser.editor.active.region.mask((16, 16)))
+    )
+    gate.open.set()
+    qtbot.wait(200)
+    assert not slow.is_complete
+
+
+@pytest.mark.parametrize("how", ["window", "viewer", "dock", "layer"])
+def test_closing_while_the_scan_is_read(viewer, browser, gate, qtbot, how):
+    add(viewer, Scan(gate.data))
+    wait_for_rows(browser, qtbot, 3)
+    binned = browser.images.binned
+    if how == "window":
+        # What a click on the window's cross sends; Qt would delete the window afterwards.
+        QApplication.sendEvent(browser.window(), QCloseEvent())
+    elif how == "viewer":
+        viewer.close()
+    elif how == "dock":
+        viewer.window.remove_dock_widget(browser)
+        browser.close()
+    else:
+        viewer.layers.clear()
+    assert not browser.passes.is_reading
+    gate.open.set()
+    qtbot.wait(300)
+    assert not binned.is_complete
+
+
+def test_unusable_pixels_are_a_message(viewer, browser, counts, qtbot):
+    data = counts.astype(np.float32)
+    data[3, 4, 5, 6] = np.nan
+    add(viewer, Scan(data))
+    qtbot.waitUntil(lambda: "(3, 4) holds NaN" in browser.message.text(), timeout=10_000)
+    browser.move_probe(3, 4)
+    np.testing.assert_array_equal(shown_pattern(browser), data[3, 4])
+    assert not browser.passes.is_reading
+
+
+def test_a_scan_too_large_for_the_memory_is_a_message(viewer, browser, scan, monkeypatch):
+    def no_memory(self, data, factor=None):
+        raise MemoryError
+
+    monkeypatch.setattr(BinnedScan, "__init__", no_memory)
+    layer = add(viewer, scan)
+    assert "not enough memory" in browser.message.text()
+    assert not browser.add.isEnabled()
+    viewer.layers.remove(layer)
+    assert isinstance(viewer.add_image(np.ones((4, 4))), Image)
+
+
+def test_an_empty_scan_shows_an_empty_image(viewer, browser, qtbot):
+    add(viewer, Scan(np.zeros((3, 4, 8, 8), np.uint16)))
+    rest(browser, qtbot)
+    assert not shown_image(browser).any()
+    browser.com_cross.setChecked(True)
+    browser.averaged.setChecked(True)
+    assert not shown_pattern(browser).any()
