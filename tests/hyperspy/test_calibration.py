@@ -4,8 +4,8 @@ import hyperspy.api as hs
 import numpy as np
 import pytest
 
-from stem_plugins import Acquisition
-from stem_plugins.hyperspy import STEM4D
+from stem_plugins import Acquisition, write_merlin
+from stem_plugins.hyperspy import STEM4D, load
 from stem_plugins.hyperspy.calibration import camera_length
 
 EVERYTHING = {
@@ -170,6 +170,28 @@ def test_binning_follows_a_centre_that_a_file_keeps_in_its_metadata(blank):
     blank.metadata.set_item("stem_plugins.acquisition", {"center": [3.5, 4.5]})
     assert blank.isig[1:, 1:].acquisition.center == pytest.approx((2.5, 3.5))
     assert blank.rebin(scale=(1, 1, 2, 2)).acquisition.center == pytest.approx((1.5, 2.0))
+
+
+@pytest.mark.parametrize("step", [None, (0.5, 0.6)])
+def test_cropping_moves_the_centre_of_a_loaded_file(tmp_path, step):
+    known = Acquisition(center=(3, 4), diffraction_step=step)
+    write_merlin(tmp_path / "scan.mib", np.ones((2, 2, 8, 10), "u2"), acquisition=known)
+    signal = load(tmp_path / "scan.mib")
+    assert signal.isig[2:, 1:].acquisition.center == pytest.approx((2, 2))
+    assert signal.isig[5:, :].acquisition.center is None  # cut away
+    # Cut at the beam itself, zero is where an axis begins: known, or forgotten, but not elsewhere.
+    assert signal.isig[4:, :].acquisition.center in (None, (3, 0))
+
+
+def test_cropping_moves_the_centre_after_and_before_the_angles_are_set(tmp_path):
+    known = Acquisition(center=(3, 4))
+    write_merlin(tmp_path / "scan.mib", np.ones((2, 2, 8, 10), "u2"), acquisition=known)
+    signal = load(tmp_path / "scan.mib")
+    cropped = signal.isig[2:, 1:]
+    cropped.set_acquisition(diffraction_step=0.5)
+    assert cropped.acquisition.center == pytest.approx((2, 2))
+    signal.set_acquisition(diffraction_step=0.5)
+    assert signal.isig[2:, 1:].acquisition.center == pytest.approx((2, 2))
 
 
 def test_what_pyxem_calibrates_is_read(blank):

@@ -187,7 +187,11 @@ def update_acquisition(signal: BaseSignal, fields: Mapping[str, Any]) -> None:
     }
     # An axis calibrated in 1/nm keeps its meaning when only the beam energy is corrected, so
     # nothing is written but what was asked for.
-    acquisition = read_acquisition(signal).replace(**changes)
+    known = read_acquisition(signal)
+    if "diffraction_step" in changes and detector_axes(signal) and known.center is not None:
+        # The centre goes with the axes: kept elsewhere, it would miss their being cropped.
+        changes.setdefault("center", known.center)
+    acquisition = known.replace(**changes)
     stored = signal.metadata.as_dictionary().get("stem_plugins", {}).get("acquisition", {})
     stored = {name: value for name, value in stored.items() if name not in changes}
     # The energy goes first: steps in 1/nm depend on it.

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,9 +16,6 @@ from stem_plugins.io.merlin import read_merlin
 from stem_plugins.io.scan import Scan
 from stem_plugins.io.signal_dictionary import acquisition_from_signal
 from stem_plugins.optics.acquisition import Acquisition
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["read_scan"]
 

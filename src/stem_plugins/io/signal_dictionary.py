@@ -75,13 +75,16 @@ def acquisition_from_signal(
         "dwell_time": _positive(instrument.get("dwell_time")),
         "scan_step": _scan_step(axes[:2]),
         "diffraction_step": _diffraction_step(axes[2:], energy or stored.beam_energy),
-        "center": _center(axes[2:], stored.center),
     }
     changes = {
         name: value
         for name, value in known.items()
         if value is not None and not _same(value, getattr(stored, name))
     }
+    center = _center(axes[2:], stored.center)
+    if center is None or not _same(center, stored.center):
+        # Axes that were cropped away from the beam forget it; the stored one is another pixel.
+        changes["center"] = center
     return stored.replace(**changes)
 
 
@@ -140,12 +143,15 @@ def _diffraction_step(
 def _center(
     axes: Sequence[Mapping[str, Any]], stored: tuple[float, float] | None
 ) -> tuple[float, float] | None:
-    """Return the pixel (ky, kx) at which the axes are zero, if somebody has calibrated that."""
+    """Return the pixel (ky, kx) at which the axes are zero, if somebody has calibrated that.
+
+    Where there are no uniform axes, as in images, it is the stored one.
+    """
     center = []
     for index, axis in enumerate(axes):
         offset = axis.get("offset") or 0.0
         if not _scale(axis):
-            return None
+            return stored
         pixel = -offset / axis["scale"]
         units = axis.get("units")
         if not (is_reciprocal_length(units) or to_milliradian(1, units, 300) is not None):
@@ -269,6 +275,9 @@ def scan_metadata(acquisition: Acquisition, title: str = "") -> dict[str, Any]:
         instrument["dwell_time"] = acquisition.dwell_time
     if instrument:
         metadata["Acquisition_instrument"] = instrument
+    if acquisition.diffraction_step is not None:
+        # Calibrated detector axes know the centre, and keep knowing it when they are cropped.
+        acquisition = acquisition.replace(center=None)
     if acquisition.to_dict():
         metadata["stem_plugins"] = {"acquisition": acquisition.to_dict()}
     return metadata
