@@ -224,8 +224,11 @@ def test_wrong_data_are_refused_in_words(data, words):
         ({"detectors": [np.ones((20, 24), complex)]}, "complex"),
         ({"mask": np.zeros((20, 24), bool)}, "no pixel"),
         ({"mask": np.ones((20, 24))}, "boolean"),
+        ({"center": (9, 11, 1)}, "two finite numbers"),
+        ({"center": 9.0}, "two finite numbers"),
+        ({"center": (9, np.nan)}, "two finite numbers"),
     ],
 )
-def test_wrong_masks_are_refused_in_words(scan, options, words):
+def test_wrong_masks_and_centres_are_refused_in_words(scan, options, words):
     with pytest.raises(ValueError, match=words):
         moments(scan, **options)

@@ -90,6 +90,14 @@ def test_tiff_with_units_that_are_not_ascii(tmp_path):
     assert signal["metadata"]["Signal"]["quantity"] == "Phase (V A2)"
 
 
+def test_tiff_with_a_title_that_is_not_ascii(tmp_path):
+    title = "riCOM, kernel 21×21, 50–92 mrad"
+    save_image(tmp_path / "map.tif", IMAGE, scan_step=1, title=title, quantity_units="rad")
+    (signal,) = tiff.file_reader(str(tmp_path / "map.tif"))
+    quantity = signal["metadata"]["Signal"]["quantity"]
+    assert quantity == "riCOM, kernel 21x21, 50-92 mrad (rad)"
+
+
 @pytest.mark.parametrize("colors", [COLORS, np.rint(COLORS * 255).astype("u1")])
 def test_colors(tmp_path, colors):
     save_image(tmp_path / "field.tif", colors, scan_step=0.2)

@@ -22,6 +22,14 @@ def test_truncated_last_frame_is_left_out_with_a_warning(make_mib):
     np.testing.assert_array_equal(scan.data[0, 1].compute(), np.arange(12).reshape(3, 4))
 
 
+def test_lost_frames_are_told_by_the_numbers_in_the_headers(make_mib):
+    path = make_mib([FRAME] * 6)
+    data, size = path.read_bytes(), len(path.read_bytes()) // 6
+    path.write_bytes(data[: 2 * size] + data[4 * size :])
+    with pytest.warns(UserWarning, match="numbered from 1 to 6, but there are only 4: 2 were lost"):
+        read_merlin(path, scan_shape=(2, 2))
+
+
 @pytest.mark.parametrize("frames", [3, 40])
 def test_header_size_that_is_not_true(make_mib, frames):
     path = make_mib([FRAME] * frames)

@@ -161,8 +161,8 @@ def moments(
     Raises
     ------
     ValueError
-        The data are not 4D or not real, a mask does not fit the detector, or a frame holds NaN or
-        infinite pixels that the mask does not exclude.
+        The data are not 4D or not real, the center is not two finite numbers, a mask does not fit
+        the detector, or a frame holds NaN or infinite pixels that the mask does not exclude.
 
     Examples
     --------
@@ -173,6 +173,7 @@ def moments(
     (array([-0.5,  0.5]), np.float64(3.0))
     """
     data = check_4d(data)
+    _check_center(center)
     task = _Pass.build(data.shape, mask, detectors, pattern)
     if is_lazy(data):
         return _lazy_moments(data, task, center)
@@ -283,6 +284,11 @@ def check_4d(data: Any) -> Any:
     if 0 in data.shape:
         raise ValueError(f"The data are empty: shape {tuple(data.shape)}.")
     return data
+
+
+def _check_center(center: Any) -> None:
+    if center is not None and not (np.shape(center) == (2,) and np.isfinite(center).all()):
+        raise ValueError(f"center must be two finite numbers, (ky, kx) in px, not {center!r}.")
 
 
 def _lazy_moments(data: da.Array, task: _Pass, center: tuple[float, float] | None) -> Moments:

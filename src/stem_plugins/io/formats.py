@@ -78,6 +78,8 @@ def read_scan(
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in (".mib", ".hdr"):
+        if dataset is not None:
+            raise ValueError(f"dataset is no option for Merlin files; {path.name} holds one array.")
         scan = read_merlin(path, scan_shape=scan_shape, lazy=lazy, **options)
         if beam_energy is None:
             return scan

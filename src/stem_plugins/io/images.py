@@ -217,8 +217,8 @@ def _write_tiff(
 
 
 def _ascii(text: str) -> str:
-    """Return text as TIFF tags can hold it: Å becomes A, ² becomes 2."""
-    plain = unicodedata.normalize("NFKD", text.replace("·", " "))
+    """Return text as TIFF tags can hold it: Å becomes A, ² becomes 2, × becomes x."""
+    plain = unicodedata.normalize("NFKD", text.translate(str.maketrans("·×–", " x-")))
     return (
         "".join(letter for letter in plain if not unicodedata.combining(letter))
         .encode("ascii", "replace")

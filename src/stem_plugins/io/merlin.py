@@ -153,8 +153,9 @@ def read_merlin(
     Warns
     -----
     UserWarning
-        The last frame is incomplete and left out; a scan line is missing; the scan may not be a
-        single line; raw frames of a detector with a gap between its chips are shown without it.
+        The last frame is incomplete and left out; frames were lost while recording; a scan line is
+        missing; the scan may not be a single line; raw frames of a detector with a gap between its
+        chips are shown without it.
 
     Examples
     --------
@@ -264,6 +265,15 @@ def _check_other_headers(file: Any, header: MerlinHeader, frames: int, name: str
                 f"{header.payload_bytes} bytes of pixels) says it should. The header is wrong or "
                 "the file is damaged."
             )
+    assert found is not None
+    lost = found.sequence - header.sequence - (frames - 1)
+    if lost > 0:
+        warnings.warn(
+            f"{name}: the frames are numbered from {header.sequence} to {found.sequence}, but "
+            f"there are only {frames}: {lost} were lost while recording, and all scan positions "
+            "after a lost frame are shifted.",
+            stacklevel=4,
+        )
 
 
 def _read_hdr(hdr: Path) -> MerlinAcquisitionHeader | None:
