@@ -45,6 +45,15 @@ def test_wrong_scan_shape(fails, scan_file):
     assert "--repeat 0" in line
 
 
+def test_centre_beside_the_detector(fails, scan_file):
+    assert "not on the detector of 32 × 30 px" in fails(*ricom(scan_file, "--center", 127.5, 127.5))
+    assert not (scan_file.parent / "out").exists()
+
+
+def test_dataset_of_a_merlin_file(fails, scan_file):
+    assert "dataset" in fails(*ricom(scan_file, "--dataset", "second"))
+
+
 def test_missing_hdr(fails, works, scan_file):
     scan_file.with_suffix(".hdr").unlink()
     line = fails(*ricom(scan_file))

@@ -161,6 +161,7 @@ def run(arguments: argparse.Namespace) -> None:
     _check_outputs(paths, overwrite=arguments.overwrite)
 
     center = None if arguments.center == "auto" else scan.acquisition.center
+    _check_center(center, scan.data.shape[2:])
     masks, notes = _masks(scan, annuli, center)
     moments = scan_moments(scan, detectors=masks, center=center, pattern=arguments.pacbed)
     acquisition = scan.acquisition.replace(center=tuple(moments.center))
@@ -257,6 +258,17 @@ def _check_outputs(paths: list[Path], *, overwrite: bool) -> None:
     if folder.is_dir():
         for path in paths:
             check_output(path, overwrite=overwrite)
+
+
+def _check_center(center: tuple[float, float] | None, shape: tuple[int, int]) -> None:
+    """Refuse a beam beside the detector: a deflection common to all patterns swamps the images."""
+    if center is not None and not all(
+        -0.5 <= pixel <= size - 0.5 for pixel, size in zip(center, shape, strict=True)
+    ):
+        raise ValueError(
+            f"The centre {center[0]:g} {center[1]:g} px is not on the detector of {shape[0]} × "
+            f"{shape[1]} px. Give another by --center Y X, or --center auto."
+        )
 
 
 def _masks(
