@@ -188,6 +188,19 @@ def test_a_known_mirroring_is_kept_when_the_rotation_is_estimated(works, tmp_pat
     assert found.flip_y is True
 
 
+def test_the_dark_field_settles_the_sign_on_a_measured_scan(works, tmp_path, data_dir):
+    """Its authors give -126°; the skewness of the image alone would say 180° from there."""
+    source = data_dir / "fourd" / "ptychojl_64x64_bin4_48x48_u16.h5"
+    calibration = ("--beam-energy", 300, "--scan-step", 31.25, "--diffraction-step", 0.068)
+    works(
+        *("ricom", source, "-o", tmp_path / "out", "--format", "npy"),
+        *("--rotation", "auto", "--convergence-angle", 1.03, *calibration),
+    )
+    found = Acquisition.from_toml(next((tmp_path / "out").glob("*_record.toml")))
+    assert found.scan_rotation == pytest.approx(-126, abs=5)
+    assert found.flip_y is False
+
+
 def test_low_confidence_is_said_in_words(works, tmp_path):
     noise = np.random.default_rng(3).poisson(2.0, (24, 24, 16, 16)).astype(np.uint16)
     write_merlin(tmp_path / "noise.mib", noise)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stem_plugins.imaging import annular_detector, rectangular_detector
+from stem_plugins import Acquisition
+from stem_plugins.imaging import annular_detector, dark_field_detector, rectangular_detector
 from stem_plugins.imaging.detectors import detector_steps, mask_runs
 
 
@@ -37,6 +38,20 @@ def test_a_detector_beside_the_frame_is_refused():
         annular_detector((8, 8), 0, 2, center=(40, 4))
     with pytest.raises(ValueError, match="No pixel"):
         rectangular_detector((8, 8), (9, 9), (12, 12))
+
+
+def test_dark_field_is_what_lies_clear_of_the_disc():
+    acquisition = Acquisition(convergence_angle=10, diffraction_step=(1, 2))
+    mask = dark_field_detector((64, 32), acquisition, center=(31, 15))
+    y, x = np.indices((64, 32))
+    np.testing.assert_array_equal(mask, np.hypot(y - 31, 2 * (x - 15)) > 11)
+
+
+def test_there_is_no_dark_field_without_calibration_or_room():
+    shape, center = (16, 16), (7.5, 7.5)
+    assert dark_field_detector(shape, Acquisition(convergence_angle=5), center=center) is None
+    wide = Acquisition(convergence_angle=50, diffraction_step=1)
+    assert dark_field_detector(shape, wide, center=center) is None
 
 
 def test_rectangle_takes_its_corners_in_either_order():

@@ -153,7 +153,11 @@ def _warn_of_saturation(per_pattern: np.ndarray, per_pixel: np.ndarray, limit: i
 
 
 def settle_rotation(
-    com: np.ndarray, acquisition: Acquisition, *, estimate: bool
+    com: np.ndarray,
+    acquisition: Acquisition,
+    *,
+    estimate: bool,
+    reference: np.ndarray | None = None,
 ) -> tuple[Acquisition, str]:
     """Complete the rotation and mirroring between detector and scan.
 
@@ -165,6 +169,8 @@ def settle_rotation(
         What is known.
     estimate
         Whether to estimate the rotation although it is known.
+    reference
+        Dark-field image, as for `estimate_rotation`; one without counts is left aside.
 
     Returns
     -------
@@ -191,7 +197,10 @@ def settle_rotation(
     try:
         field = vector_field(com, acquisition.replace(scan_rotation=None, flip_y=None))
         found = estimate_rotation(
-            field.vectors, flip_y=acquisition.flip_y, scan_step=field.scan_step
+            field.vectors,
+            flip_y=acquisition.flip_y,
+            scan_step=field.scan_step,
+            reference=reference if reference is not None and np.ptp(reference) > 0 else None,
         )
     except ValueError as error:
         if estimate:

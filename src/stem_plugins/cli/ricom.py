@@ -163,10 +163,19 @@ def run(arguments: argparse.Namespace) -> None:
     center = None if arguments.center == "auto" else scan.acquisition.center
     _check_center(center, scan.data.shape[2:])
     masks, notes = _masks(scan, annuli, center)
-    moments = scan_moments(scan, detectors=masks, center=center, pattern=arguments.pacbed)
+    dark_field = None if _rotation_is_given(arguments, scan) else _dark_field(scan, center)
+    moments = scan_moments(
+        scan,
+        detectors=masks if dark_field is None else [*masks, dark_field],
+        center=center,
+        pattern=arguments.pacbed,
+    )
     acquisition = scan.acquisition.replace(center=tuple(moments.center))
     acquisition, rotation_note = settle_rotation(
-        moments.com, acquisition, estimate=arguments.scan_rotation == "auto"
+        moments.com,
+        acquisition,
+        estimate=arguments.scan_rotation == "auto",
+        reference=None if dark_field is None else moments.images[-1],
     )
     descan = None if arguments.descan == "none" else arguments.descan
     field = vector_field(moments.com, acquisition, descan=descan)
@@ -295,6 +304,21 @@ def _masks(
         for _, _, inner, outer in annuli
     ]
     return masks, notes
+
+
+def _rotation_is_given(arguments: argparse.Namespace, scan: Scan) -> bool:
+    return arguments.scan_rotation != "auto" and scan.acquisition.scan_rotation is not None
+
+
+def _dark_field(scan: Scan, center: tuple[float, float] | None) -> np.ndarray | None:
+    """Return the detector whose image settles the sign of an estimated rotation."""
+    from stem_plugins.cli.one_pass import beam_center
+    from stem_plugins.imaging.detectors import dark_field_detector
+
+    if scan.acquisition.convergence_angle is None or scan.acquisition.diffraction_step is None:
+        return None
+    place = beam_center(scan.data) if center is None else center
+    return dark_field_detector(scan.data.shape[2:], scan.acquisition, center=place)
 
 
 def _center_note(acquisition: Acquisition, *, given: bool) -> str:

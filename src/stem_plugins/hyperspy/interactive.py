@@ -110,9 +110,18 @@ class InteractiveRicom(t.HasTraits):
 
     def estimate_rotation(self) -> None:
         """Set rotation and flip to what makes the centre-of-mass map free of curl."""
-        estimate = vector_maps.estimate_rotation(self.com)
+        estimate = vector_maps.estimate_rotation(self.com, reference=self._dark_field())
         self.trait_set(rotation=estimate.angle, flip_y=estimate.flip_y)
         self.message = f"Rotation estimated with confidence {estimate.confidence:.2f}."
+
+    def _dark_field(self) -> np.ndarray | None:
+        """Return the image from outside the bright-field disc, if that is known: it has the sign."""
+        acquisition = self.signal.acquisition
+        if acquisition.convergence_angle is None or acquisition.diffraction_step is None:
+            return None
+        outside = self.edges[:-1] > 1.1 * acquisition.convergence_angle
+        image = self.rings[outside].sum(axis=0)
+        return image if np.ptp(image) > 0 else None
 
     def keep_rotation(self) -> None:
         """Write rotation and flip into the calibration of the signal."""

@@ -23,7 +23,7 @@ from stem_plugins.hyperspy.scan_moments import (
 )
 from stem_plugins.hyperspy.vector_maps import VectorMap
 from stem_plugins.hyperspy.virtual_detectors import annulus, virtual_detector
-from stem_plugins.imaging import RotationEstimate
+from stem_plugins.imaging import RotationEstimate, dark_field_detector
 from stem_plugins.imaging.center_of_mass import check_vectors
 
 if TYPE_CHECKING:
@@ -334,7 +334,9 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         Parameters
         ----------
         reference
-            Image (signal or array) in which atoms are bright, such as an annular dark field.
+            Image (signal or array) in which atoms are bright. ``None``: the dark field from
+            outside the bright-field disc, taken in the same pass, where the convergence angle and
+            the detector are calibrated and `com` is not given.
         mask, com, show_progressbar
             As for `ricom`.
 
@@ -349,10 +351,31 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         ValueError
             This is no scan of patterns, or the scan is too small.
         """
-        vectors = self._vector_map(com, mask, None, None).vectors
-        vectors, *_ = compute_together([vectors], show_progressbar)
-        com = VectorMap(self, vectors, {})
-        return vector_maps.estimate_rotation(com, reference=reference)
+        if com is None and reference is None:
+            vectors, reference = self._with_dark_field(mask)
+        else:
+            vectors = self._vector_map(com, mask, None, None).vectors
+        if isinstance(reference, BaseSignal):
+            reference = reference.data
+        vectors, reference = compute_together([vectors, reference], show_progressbar)
+        if reference is not None and not np.ptp(reference) > 0:
+            reference = None
+        return vector_maps.estimate_rotation(VectorMap(self, vectors, {}), reference=reference)
+
+    def _with_dark_field(self, mask: Any) -> tuple[Any, Any]:
+        """Return centre of mass and dark-field image (or ``None``) of one pass."""
+        check_scan(self)
+        acquisition = self.acquisition
+        if acquisition.convergence_angle is None or acquisition.diffraction_step is None:
+            return one_pass(self, mask=mask)[0].com, None
+        place = acquisition.center or self.estimate_center()
+        shape = self.axes_manager.signal_shape[::-1]
+        dark_field = dark_field_detector(shape, acquisition, center=place)
+        if dark_field is None:
+            return one_pass(self, mask=mask)[0].com, None
+        detectors = [virtual_detector(self, dark_field)]
+        result, _ = one_pass(self, detectors=detectors, mask=mask)
+        return result.com, result.images[0]
 
     def estimate_center(self, *, mask: Any = None, rows: int = 16) -> tuple[float, float]:
         """Estimate the place of the undiffracted beam as the mean centre of mass.

@@ -1,7 +1,11 @@
 """Images from one pass over the data: moments, virtual detectors, riCOM and iCOM."""
 
 from stem_plugins.imaging.center_of_mass import center_of_mass, remove_descan, to_scan_frame
-from stem_plugins.imaging.detectors import annular_detector, rectangular_detector
+from stem_plugins.imaging.detectors import (
+    annular_detector,
+    dark_field_detector,
+    rectangular_detector,
+)
 from stem_plugins.imaging.field import (
     VectorField,
     divergence,
@@ -27,6 +31,7 @@ __all__ = [
     "VectorField",
     "annular_detector",
     "center_of_mass",
+    "dark_field_detector",
     "divergence",
     "electric_field",
     "estimate_rotation",

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["annular_detector", "rectangular_detector"]
+from stem_plugins.optics.acquisition import Acquisition
+
+__all__ = ["annular_detector", "dark_field_detector", "rectangular_detector"]
 
 
 def annular_detector(
@@ -66,6 +68,45 @@ def annular_detector(
     unit = "px" if size_y == size_x == 1 else f"(with pixels of {size_y:g} × {size_x:g})"
     place = f"({center[0]:.6g}, {center[1]:.6g}) px"
     return _not_empty(mask, f"from {inner:g} to {outer:g} {unit} around {place}")
+
+
+def dark_field_detector(
+    shape: tuple[int, int], acquisition: Acquisition, *, center: tuple[float, float]
+) -> np.ndarray | None:
+    """Mask of everything outside the bright-field disc, where that is known and not everything.
+
+    Its image is brighter the more a specimen scatters, whatever the defocus and the sign of the
+    phase contrast: a reference for `estimate_rotation`.
+
+    Parameters
+    ----------
+    shape
+        Detector shape (ky, kx) [px].
+    acquisition
+        Uses `convergence_angle` and `diffraction_step`.
+    center
+        Centre (ky, kx) [px].
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Boolean mask of `shape`, of what lies beyond 1.1 times the convergence angle, to keep clear
+        of the disc's edge; ``None`` where the calibration is missing or no pixel is left.
+
+    Examples
+    --------
+    >>> acquisition = Acquisition(convergence_angle=1, diffraction_step=1)
+    >>> dark_field_detector((3, 3), acquisition, center=(1, 1)).astype(int)
+    array([[1, 0, 1],
+           [0, 0, 0],
+           [1, 0, 1]])
+    """
+    angle, step = acquisition.convergence_angle, acquisition.diffraction_step
+    if angle is None or step is None:
+        return None
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    mask = np.hypot((y - center[0]) * step[0], (x - center[1]) * step[1]) > 1.1 * angle
+    return mask if mask.any() else None
 
 
 def rectangular_detector(

@@ -135,6 +135,23 @@ class KeptMoments:
         inner, outer = (nearest_radius(self.radii, radius) for radius in (inner, outer))
         return disc[outer] - disc[inner] if outer > inner else np.zeros(self.scan_shape)
 
+    def dark_field(self, acquisition: Acquisition) -> np.ndarray | None:
+        """Image of the seen rows from outside the bright-field disc, if that is known.
+
+        Parameters
+        ----------
+        acquisition
+            Uses `convergence_angle` and `diffraction_step`.
+        """
+        if acquisition.convergence_angle is None or acquisition.diffraction_step is None:
+            return None
+        disc = 1.1 * acquisition.convergence_angle / min(acquisition.diffraction_step)
+        outside = self.radii[self.radii > disc]
+        if outside.size < 2:
+            return None
+        image = self.annulus(float(outside[0]), float(outside[-1]))[self.seen]
+        return image if np.ptp(image) > 0 else None
+
 
 def ring_radii(shape: tuple[int, int, int, int], center: tuple[float, float]) -> np.ndarray:
     """Radii of the discs whose counts the pass keeps.

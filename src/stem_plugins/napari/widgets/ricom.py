@@ -316,7 +316,11 @@ class RicomPanel(QWidget):
         com = np.nan_to_num(com - self.kept.center(acquisition))
         try:
             field = vector_field(com, acquisition.replace(scan_rotation=None, flip_y=None))
-            estimate = estimate_rotation(field.vectors, scan_step=field.scan_step)
+            estimate = estimate_rotation(
+                field.vectors,
+                scan_step=field.scan_step,
+                reference=self.kept.dark_field(acquisition),
+            )
         except ValueError as error:
             self.say(str(error))
             return
