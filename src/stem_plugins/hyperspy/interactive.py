@@ -115,7 +115,7 @@ class InteractiveRicom(t.HasTraits):
         self.message = f"Rotation estimated with confidence {estimate.confidence:.2f}."
 
     def _dark_field(self) -> np.ndarray | None:
-        """Return the image from outside the bright-field disc, if that is known: it has the sign."""
+        """Return the image from outside the bright-field disc, if that is known."""
         acquisition = self.signal.acquisition
         if acquisition.convergence_angle is None or acquisition.diffraction_step is None:
             return None
