@@ -36,7 +36,9 @@ def save_screenshot(viewer: Any, name: str) -> None:
     wait()
     picture = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)[..., :3])
     IMAGES.mkdir(exist_ok=True)
-    picture.quantize(256).save(IMAGES / f"{name}.png", optimize=True)
+    # Of all methods this one keeps rare colours, such as that of a thin cross.
+    palette = Image.Quantize.MAXCOVERAGE
+    picture.quantize(256, palette).save(IMAGES / f"{name}.png", optimize=True)
 
 
 def ricom_panel(viewer: Any, name: str) -> None:
@@ -61,7 +63,25 @@ def ricom_panel(viewer: Any, name: str) -> None:
     save_screenshot(viewer, f"{name}-ricom-calibration")
 
 
-PANELS: dict[str, Callable[[Any, str], None]] = {"ricom": ricom_panel}
+def browser(viewer: Any, name: str) -> None:
+    """4D-STEM browser: a pattern with virtual detectors, then the mean pattern in 1/nm."""
+    _, widget = viewer.window.add_plugin_dock_widget("stem-plugins", "4D-STEM browser")
+    wait()
+    wait(until=lambda: not (widget.passes.is_reading or widget.passes.is_refining))
+    widget.add_preset("ADF")
+    rows, columns = widget.images.binned.scan_shape
+    widget.move_probe(rows // 3, columns // 3)
+    widget.com_cross.setChecked(True)
+    widget.intensity.setCurrentText("square root")
+    save_screenshot(viewer, f"{name}-browser")
+    widget.add_shape("Rectangle")
+    widget.intensity.setCurrentText("logarithmic")
+    widget.averaged.setChecked(True)
+    widget.unit.setCurrentText("1/nm")
+    save_screenshot(viewer, f"{name}-browser-pacbed")
+
+
+PANELS: dict[str, Callable[[Any, str], None]] = {"ricom": ricom_panel, "browser": browser}
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Vectors
 from napari.qt import QtViewer
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from stem_plugins.napari.layers import image_limits
@@ -140,6 +140,10 @@ class Canvas(QWidget):
         column.addLayout(header)
         column.addWidget(self.qt_viewer, 1)
         column.addWidget(self.pointed)
+        # Later, when the canvas inside knows its new size too.
+        self._fit_view = QTimer(self)
+        self._fit_view.setSingleShot(True)
+        self._fit_view.timeout.connect(self.model.reset_view)
         self.image: Image | None = None
         self.axes: dict[str, Any] = {}
         self.camera.events.zoom.connect(lambda event: self.fit_lines())
@@ -160,20 +164,23 @@ class Canvas(QWidget):
     def resizeEvent(self, event: Any) -> None:
         """Keep the whole image in view; called by Qt."""
         super().resizeEvent(event)
-        self.model.reset_view()
+        self._fit_view.start(0)
 
     def fit_lines(self) -> None:
         """Keep lines as wide on screen as they are, whatever the zoom."""
 
     def clear(self) -> None:
         """Show nothing."""
-        self.model.layers.clear()
+        # napari collects garbage for a quarter of a second even where there is nothing to clear.
+        if self.model.layers:
+            self.model.layers.clear()
         self.image = None
         self.pointed.setText("")
 
     def close_viewer(self) -> None:
         """Let go of everything that draws; the canvas is of no use afterwards."""
         if is_alive(self.qt_viewer):
+            self._fit_view.stop()
             self.clear()
             self.qt_viewer.close()
         # Whoever still holds this widget must not keep the viewer in memory.

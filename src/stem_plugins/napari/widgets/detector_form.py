@@ -54,7 +54,7 @@ class DetectorForm(QWidget):
         super().__init__()
         self.list = QListWidget()
         self.list.setMaximumHeight(124)
-        self.list.setMinimumWidth(110)
+        self.list.setMinimumWidth(96)
         self.list.setToolTip("Virtual detectors; double-click to rename")
         self.list.currentRowChanged.connect(self.chosen)
         self.list.itemChanged.connect(self._item_changed)
@@ -99,6 +99,9 @@ class DetectorForm(QWidget):
         left.addStretch(1)
         numbers = QGridLayout()
         numbers.setSpacing(3)
+        for column in (1, 2):
+            # Not of the boxes themselves: napari's style sheet has its own idea of their width.
+            numbers.setColumnMinimumWidth(column, 122)
         for row in (0, 1):
             numbers.addWidget(self.length_labels[row], row, 0)
             numbers.addWidget(self.lengths[row], row, 1)
@@ -109,9 +112,9 @@ class DetectorForm(QWidget):
         numbers.setRowStretch(3, 1)
         row_of_parts = QHBoxLayout(self)
         row_of_parts.setContentsMargins(0, 0, 0, 0)
-        row_of_parts.addWidget(self.list, 2)
+        row_of_parts.addWidget(self.list, 1)
         row_of_parts.addLayout(left)
-        row_of_parts.addLayout(numbers, 3)
+        row_of_parts.addLayout(numbers, 2)
 
     def show_detectors(
         self, detectors: list[VirtualDetector], active: int, unit: DiffractionUnit
@@ -213,7 +216,6 @@ def _number(suffix: str = "", lowest: float = 0.0) -> QDoubleSpinBox:
     box.setSuffix(f" {suffix}" if suffix else "")
     # Only finished numbers count: half-typed ones would jump through wrong pictures.
     box.setKeyboardTracking(False)
-    box.setMinimumWidth(92)
     return box
 
 
