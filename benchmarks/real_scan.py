@@ -29,7 +29,7 @@ ACQUISITION = Acquisition(
     convergence_angle=1.03,
     scan_step=(31.25, 31.25),
     diffraction_step=(4 * 1.03 / 60.6, 4 * 1.03 / 60.6),
-    scan_rotation=54.0,
+    scan_rotation=-126.0,
     flip_y=False,
 )
 
@@ -76,7 +76,7 @@ def direct_sum(path: Path) -> np.ndarray:
     total = data.sum(axis=(2, 3))
     com = np.stack([(data * y).sum((2, 3)), (data * x).sum((2, 3))], axis=-1) / total[..., None]
     com -= com.mean(axis=(0, 1))
-    cos, sin = np.cos(np.deg2rad(54)), np.sin(np.deg2rad(54))
+    cos, sin = np.cos(np.deg2rad(-126)), np.sin(np.deg2rad(-126))
     field = np.stack(
         [sin * com[..., 1] + cos * com[..., 0], cos * com[..., 1] - sin * com[..., 0]], axis=-1
     )
