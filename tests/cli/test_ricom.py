@@ -154,14 +154,15 @@ def test_aberrations_survive_the_record(works, tmp_path, scan_file):
     assert acquisition.aberrations == {"C30": 1.3e7}
 
 
-def test_what_is_unknown_is_estimated_and_said(works, tmp_path, bare_file):
-    text, _ = works(
+def test_what_is_unknown_is_assumed_and_said(works, tmp_path, bare_file):
+    text, warnings = works(
         *("ricom", bare_file, "-o", tmp_path / "out", "--adf", 10, 14, "--low", 0.05),
         *("--format", "zspy"),
     )
     assert "the mean centre of mass" in text
     assert "detector radii in px" in text
-    assert "estimated from the scan, confidence" in text
+    assert "rotation 0°, because it is not known" in text
+    assert "--rotation auto takes that" in warnings
     assert "cycles per scan position" in text
     assert "--scan-step" in text
     assert "--beam-energy" in text
@@ -172,7 +173,16 @@ def test_what_is_unknown_is_estimated_and_said(works, tmp_path, bare_file):
 def test_the_estimated_rotation_is_right(works, tmp_path, counts):
     unknown = ACQUISITION.replace(scan_rotation=None, flip_y=None)
     write_merlin(tmp_path / "unknown.mib", counts, acquisition=unknown)
-    works("ricom", tmp_path / "unknown.mib", "-o", tmp_path / "out", "--format", "npy")
+    works(
+        "ricom",
+        tmp_path / "unknown.mib",
+        "-o",
+        tmp_path / "out",
+        "--format",
+        "npy",
+        "--rotation",
+        "auto",
+    )
     found = Acquisition.from_toml(tmp_path / "out" / "unknown_record.toml")
     assert found.scan_rotation == pytest.approx(25, abs=2)
     assert found.flip_y is True
@@ -182,7 +192,16 @@ def test_a_known_mirroring_is_kept_when_the_rotation_is_estimated(works, tmp_pat
     unknown = ACQUISITION.replace(scan_rotation=None)
     assert unknown.flip_y
     write_merlin(tmp_path / "unknown.mib", counts, acquisition=unknown)
-    works("ricom", tmp_path / "unknown.mib", "-o", tmp_path / "out", "--format", "npy")
+    works(
+        "ricom",
+        tmp_path / "unknown.mib",
+        "-o",
+        tmp_path / "out",
+        "--format",
+        "npy",
+        "--rotation",
+        "auto",
+    )
     found = Acquisition.from_toml(tmp_path / "out" / "unknown_record.toml")
     assert found.scan_rotation == pytest.approx(25, abs=2)
     assert found.flip_y is True
@@ -201,10 +220,30 @@ def test_the_dark_field_settles_the_sign_on_a_measured_scan(works, tmp_path, dat
     assert found.flip_y is False
 
 
+def test_the_mean_pattern_is_saved_in_mrad(works, tmp_path, counts):
+    write_merlin(tmp_path / "scan.mib", counts, acquisition=ACQUISITION)
+    works("ricom", tmp_path / "scan.mib", "-o", tmp_path / "out", "--pacbed", "--format", "zspy")
+    saved = read(tmp_path / "out" / "scan_pacbed.zspy")
+    assert [axis["units"] for axis in saved["axes"]] == ["mrad", "mrad"]
+    scales = [axis["scale"] for axis in saved["axes"]]
+    assert scales == pytest.approx(ACQUISITION.diffraction_step)
+    kept = saved["metadata"]["stem_plugins"]["acquisition"]
+    assert kept["beam_energy"] == ACQUISITION.beam_energy
+
+
 def test_low_confidence_is_said_in_words(works, tmp_path):
     noise = np.random.default_rng(3).poisson(2.0, (24, 24, 16, 16)).astype(np.uint16)
     write_merlin(tmp_path / "noise.mib", noise)
-    _, warnings = works("ricom", tmp_path / "noise.mib", "-o", tmp_path / "out", "--format", "npy")
+    _, warnings = works(
+        "ricom",
+        tmp_path / "noise.mib",
+        "-o",
+        tmp_path / "out",
+        "--format",
+        "npy",
+        "--rotation",
+        "auto",
+    )
     assert "uncertain" in warnings
     assert "--rotation DEG" in warnings
 

@@ -271,6 +271,7 @@ def save_images(
             path,
             drawing.pixels,
             scan_step=None if recipe.of_detector else results.acquisition.scan_step,
+            pattern=results.acquisition if recipe.of_detector else None,
             title=recipe.title,
             quantity_units=drawing.unit,
             percentiles=recipe.percentiles,

@@ -120,7 +120,9 @@ def check_patterns(total: np.ndarray) -> None:
     """
     empty = np.count_nonzero(~(total > 0))
     if empty == total.size:
-        raise ValueError("All patterns are empty (every count is zero): there is nothing to image.")
+        raise ValueError(
+            "All patterns are empty, their sums not above zero: there is nothing to image."
+        )
     if empty:
         first = tuple(int(i) for i in np.argwhere(~(total > 0))[0])
         warnings.warn(
@@ -195,23 +197,17 @@ def settle_rotation(
         note = f"rotation {acquisition.scan_rotation:g}° as given, {_mirrored(flip)}{assumed}"
         return acquisition.replace(flip_y=flip), note
     try:
-        field = vector_field(com, acquisition.replace(scan_rotation=None, flip_y=None))
-        found = estimate_rotation(
-            field.vectors,
-            flip_y=acquisition.flip_y,
-            scan_step=field.scan_step,
-            reference=reference if reference is not None and np.ptp(reference) > 0 else None,
-        )
+        found = _estimate(com, acquisition, reference)
     except ValueError as error:
         if estimate:
             raise
-        warnings.warn(
-            f"The rotation between detector and scan is not known and taken as 0: {error} "
-            "Give it by --rotation DEG.",
-            stacklevel=2,
-        )
-        return acquisition.replace(scan_rotation=0.0, flip_y=bool(acquisition.flip_y)), (
-            "rotation 0°, because it is not known"
+        return _unturned(acquisition, f"{error} Give it by --rotation DEG.")
+    if not estimate:
+        return _unturned(
+            acquisition,
+            f"The scan itself suggests {found.angle:.1f}° ± {found.angle_error:.1f}°, "
+            f"{_mirrored(found.flip_y)}, confidence {found.confidence:.0%}: --rotation auto takes "
+            "that, --rotation DEG a calibrated angle.",
         )
     _warn_if_uncertain(found)
     note = (
@@ -219,6 +215,29 @@ def settle_rotation(
         f"estimated from the scan, confidence {found.confidence:.0%}"
     )
     return acquisition.replace(scan_rotation=found.angle, flip_y=found.flip_y), note
+
+
+def _estimate(
+    com: np.ndarray, acquisition: Acquisition, reference: np.ndarray | None
+) -> RotationEstimate:
+    field = vector_field(com, acquisition.replace(scan_rotation=None, flip_y=None))
+    return estimate_rotation(
+        field.vectors,
+        flip_y=acquisition.flip_y,
+        scan_step=field.scan_step,
+        reference=reference if reference is not None and np.ptp(reference) > 0 else None,
+    )
+
+
+def _unturned(acquisition: Acquisition, advice: str) -> tuple[Acquisition, str]:
+    """Take an unknown rotation as 0, as HyperSpy and napari do, and say so."""
+    warnings.warn(
+        f"The rotation between detector and scan is not known and taken as 0: {advice}",
+        stacklevel=3,
+    )
+    return acquisition.replace(scan_rotation=0.0, flip_y=bool(acquisition.flip_y)), (
+        "rotation 0°, because it is not known"
+    )
 
 
 def _mirrored(flip: bool) -> str:

@@ -369,13 +369,23 @@ def check_in_pixels(com: BaseSignal) -> None:
         )
 
 
+def _rows_note(signal: BaseSignal) -> str:
+    """Say what RosettaSciIO's own reader does to Merlin frames; ours leaves no such trace."""
+    if not signal.original_metadata.has_item("mib_properties"):
+        return ""
+    return (
+        " RosettaSciIO read this Merlin file with the detector's rows upside down and without "
+        "its calibration; stem_plugins.hyperspy.load reads it as it is."
+    )
+
+
 def _field(com: VectorMap, descan: Descan) -> VectorField:
     acquisition = read_acquisition(com.source)
     if acquisition.scan_rotation is None:
         warnings.warn(
             "The rotation from detector to scan frame is not known; it is taken as 0°, unmirrored. "
             "Set it by signal.set_acquisition(scan_rotation=..., flip_y=...); "
-            "signal.estimate_rotation() finds it.",
+            "signal.estimate_rotation() finds it." + _rows_note(com.source),
             stacklevel=4,
         )
     return imaging.vector_field(com.vectors, acquisition, descan=descan)

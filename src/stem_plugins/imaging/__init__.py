@@ -23,6 +23,7 @@ from stem_plugins.imaging.ricom import (
     ricom_kernel,
 )
 from stem_plugins.imaging.rotation import RotationEstimate, estimate_rotation
+from stem_plugins.imaging.saturation import saturated_pixels
 
 __all__ = [
     "KernelTransfer",
@@ -45,6 +46,7 @@ __all__ = [
     "ricom",
     "ricom_add",
     "ricom_kernel",
+    "saturated_pixels",
     "to_scan_frame",
     "vector_field",
     "virtual_image",

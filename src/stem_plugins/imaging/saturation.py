@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
 from stem_plugins.imaging.frame_memory import flat_pixels, readable
@@ -76,28 +75,12 @@ def _join(
 def _count(
     block: np.ndarray, offset: tuple[int, int], *, limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
+    from stem_plugins.imaging.saturation_kernel import count_equal
+
     block = readable(np.asarray(block))
     pixels, start, strides = flat_pixels(block)
     # Equality survives a swap of bytes on both sides.
     wanted = np.array(limit, block.dtype).view(pixels.dtype)[()]
     per_pattern, per_pixel = np.zeros(block.shape[:2]), np.zeros(block.shape[2:])
-    _count_equal(pixels, start, strides, wanted, per_pattern, per_pixel)
+    count_equal(pixels, start, strides, wanted, per_pattern, per_pixel)
     return per_pattern, per_pixel
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _count_equal(  # type: ignore[no-untyped-def]
-    pixels, start, strides, wanted, per_pattern, per_pixel
-):
-    for y in range(per_pattern.shape[0]):
-        for x in range(per_pattern.shape[1]):
-            for j in range(per_pixel.shape[0]):
-                first = start + y * strides[0] + x * strides[1] + j * strides[2]
-                row = pixels[first : first + per_pixel.shape[1]]
-                hits = 0
-                for i in range(row.size):
-                    hits += row[i] == wanted
-                if hits:
-                    per_pattern[y, x] += hits
-                    for i in range(row.size):
-                        per_pixel[j, i] += row[i] == wanted

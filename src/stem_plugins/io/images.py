@@ -16,7 +16,13 @@ from typing import Any
 import numpy as np
 
 from stem_plugins.io.output_files import complete_or_nothing
-from stem_plugins.io.signal_dictionary import image_axes, signal_dictionary, zspy_store
+from stem_plugins.io.signal_dictionary import (
+    image_axes,
+    pattern_axes,
+    signal_dictionary,
+    zspy_store,
+)
+from stem_plugins.optics.acquisition import Acquisition
 
 __all__ = ["save_image"]
 
@@ -35,6 +41,7 @@ def save_image(
     image: np.ndarray,
     *,
     scan_step: float | tuple[float, float] | None = None,
+    pattern: Acquisition | None = None,
     title: str = "",
     quantity_units: str = "",
     parameters: Mapping[str, Any] | None = None,
@@ -57,6 +64,9 @@ def save_image(
     scan_step
         Å per pixel, (y, x) or one number for both; pixels need not be square. Without it the
         image is saved uncalibrated and the picture has no scale bar.
+    pattern
+        For a diffraction pattern instead of an image of the specimen: the calibration from which
+        its axes get mrad around the centre. Not together with `scan_step`.
     title
         What the image shows.
     quantity_units
@@ -78,7 +88,8 @@ def save_image(
     FileExistsError
         The file exists and ``overwrite`` is False.
     ValueError
-        The suffix is not known, the image is complex or has another shape, or no pixel is finite.
+        The suffix is not known, the image is complex or has another shape, no pixel is finite, or
+        both `scan_step` and `pattern` are given.
 
     Examples
     --------
@@ -99,7 +110,12 @@ def save_image(
     image = np.asarray(image)
     _check(image, path.suffix.lower())
     step = _step(scan_step)
+    if pattern is not None and step is not None:
+        raise ValueError("A diffraction pattern has no scan_step; give one of the two.")
     description = {
+        "axes": image_axes(image.shape, step)
+        if pattern is None
+        else pattern_axes(image.shape, pattern),
         "title": title,
         "quantity_units": quantity_units,
         "parameters": _storable(parameters or {}),
@@ -167,6 +183,9 @@ def _metadata(description: Mapping[str, Any]) -> dict[str, Any]:
         metadata["Signal"]["quantity"] = f"{name} ({description['quantity_units']})"
     if description["parameters"]:
         metadata["stem_plugins"] = {"parameters": description["parameters"]}
+        if "acquisition" in description["parameters"]:
+            # Where HyperSpy results keep it too.
+            metadata["stem_plugins"]["acquisition"] = description["parameters"]["acquisition"]
     return metadata
 
 
@@ -179,7 +198,7 @@ def _write_hyperspy(
     from rsciio import hspy, zspy
 
     native = image.astype(image.dtype.newbyteorder("="), copy=False)
-    signal = signal_dictionary(native, image_axes(image.shape, step), _metadata(description))
+    signal = signal_dictionary(native, description["axes"], _metadata(description))
     if path.suffix.lower() == ".hspy":
         hspy.file_writer(str(path), signal, chunks=image.shape)
     else:
@@ -195,7 +214,7 @@ def _write_tiff(
     from rsciio import tiff
     from rsciio.utils import rgb
 
-    axes = image_axes(image.shape, step)
+    axes = description["axes"]
     if step is not None and max(step) / 10 > LARGEST_NM:
         for axis in axes:
             axis["scale"], axis["units"] = axis["scale"] / 1000, "µm"
@@ -211,7 +230,7 @@ def _write_tiff(
     tiff.file_writer(
         str(path),
         signal_dictionary(pixels, axes, metadata),
-        export_scale=step is not None,
+        export_scale=axes[0]["units"] != "px",
         extratags=[(PARAMETERS_TAG, "s", 0, text, False)],
     )
 

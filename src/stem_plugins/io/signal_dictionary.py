@@ -194,20 +194,29 @@ def scan_axes(shape: Sequence[int], acquisition: Acquisition) -> list[dict[str, 
     list of dict
         Axes in array order, named y, x, ky, kx. Zero of the detector axes is the centre.
     """
-    scan = _lengths(acquisition.scan_step)
-    if acquisition.diffraction_step is None:
-        angles = [(1.0, 0.0, "px")] * 2
-    else:
-        center = acquisition.center or (0.0, 0.0)
-        angles = [
-            # 0.0 - x, so that an unknown centre does not become an offset of -0.0.
-            (step, 0.0 - step * pixel, "mrad")
-            for step, pixel in zip(acquisition.diffraction_step, center, strict=True)
-        ]
+    calibrations = [*_lengths(acquisition.scan_step), *_angles(acquisition)]
     return [
         _axis(index, name, shape[index], *calibration, navigate=index < 2)
         for index, (name, calibration) in enumerate(
-            zip(("y", "x", "ky", "kx"), [*scan, *angles], strict=True)
+            zip(("y", "x", "ky", "kx"), calibrations, strict=True)
+        )
+    ]
+
+
+def pattern_axes(shape: Sequence[int], acquisition: Acquisition) -> list[dict[str, Any]]:
+    """Return the axes of a diffraction pattern in mrad around the centre, or in px.
+
+    Parameters
+    ----------
+    shape
+        (ky, kx).
+    acquisition
+        Uses `diffraction_step` and `center`.
+    """
+    return [
+        _axis(index, name, shape[index], *calibration, navigate=False)
+        for index, (name, calibration) in enumerate(
+            zip(("ky", "kx"), _angles(acquisition), strict=True)
         )
     ]
 
@@ -227,6 +236,17 @@ def image_axes(shape: Sequence[int], scan_step: tuple[float, float] | None) -> l
         for index, (name, calibration) in enumerate(
             zip(("y", "x"), _lengths(scan_step), strict=True)
         )
+    ]
+
+
+def _angles(acquisition: Acquisition) -> list[tuple[float, float, str]]:
+    if acquisition.diffraction_step is None:
+        return [(1.0, 0.0, "px")] * 2
+    center = acquisition.center or (0.0, 0.0)
+    return [
+        # 0.0 - x, so that an unknown centre does not become an offset of -0.0.
+        (step, 0.0 - step * pixel, "mrad")
+        for step, pixel in zip(acquisition.diffraction_step, center, strict=True)
     ]
 
 
