@@ -189,3 +189,14 @@ def test_nothing_is_imported_before_it_is_used():
         "assert 'pyxem' not in sys.modules, 'images load pyxem'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_merlin_files_read_by_rosettasciio_are_pointed_out(patterns, tmp_path):
+    path = tmp_path / "scan.mib"
+    write_merlin(path, patterns.astype(np.uint16))
+    signal = hs.load(path, signal_type="4d_stem", navigation_shape=patterns.shape[1::-1])
+    with pytest.warns(UserWarning, match=r"rows upside down.*stem_plugins\.hyperspy\.load"):
+        signal.ricom(5)
+    with pytest.warns(UserWarning, match="rotation") as caught:
+        load(path, lazy=False).ricom(5)
+    assert not any("upside down" in str(warning.message) for warning in caught)
