@@ -141,9 +141,12 @@ def _band_pass(
     k_y = scipy.fft.fftfreq(grid, step[0])[:, None]
     k_x = scipy.fft.rfftfreq(grid, step[1])[None, :]
     frequency = np.hypot(k_y, k_x)
-    spectrum = scipy.fft.rfft2(kernel, (grid, grid))
-    spectrum *= (frequency >= lower) & (frequency <= upper)
-    return scipy.fft.irfft2(spectrum, (grid, grid))[:, :size, :size]
+    passed = (frequency >= lower) & (frequency <= upper)
+    square = step[0] == step[1]
+    # With square steps the x component is the y component with its axes exchanged.
+    spectrum = scipy.fft.rfft2(kernel[:1] if square else kernel, (grid, grid)) * passed
+    filtered = scipy.fft.irfft2(spectrum, (grid, grid))[:, :size, :size]
+    return np.concatenate([filtered, np.swapaxes(filtered, 1, 2)]) if square else filtered
 
 
 def ricom(
