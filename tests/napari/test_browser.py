@@ -71,10 +71,10 @@ def at(canvas, point):
     return QPoint(round(native.width() / 2 + x), round(native.height() / 2 + y))
 
 
-def drag(qtbot, canvas, *points):
+def drag(qtbot, canvas, *points, modifier=Qt.KeyboardModifier.NoModifier):
     """Press at the first point [px], move over the others, let go at the last."""
     native = canvas.qt_viewer.canvas.native
-    qtbot.mousePress(native, Qt.MouseButton.LeftButton, pos=at(canvas, points[0]))
+    qtbot.mousePress(native, Qt.MouseButton.LeftButton, modifier, at(canvas, points[0]))
     places = [at(canvas, point) for point in points]
     for place in places[1:]:
         qtbot.mouseMove(native, place)
@@ -175,10 +175,13 @@ def test_mouse_and_arrow_keys_move_the_probe_inside_the_scan(opened, counts, qtb
     finish(drag(qtbot, opened.scan_canvas, (2, 3), (-30, 40)))
     assert opened.probe == (0, 13)
 
-    before, center = opened.probe, opened.scan_canvas.camera.center
-    finish(drag(qtbot, opened.scan_canvas, (-1.5, 5), (-1.5, 9), (-1.5, 12)))
+    # With Shift the view moves instead, by 4 × 0.2 and 3 × 0.25 nm.
+    before, center = opened.probe, np.array(opened.scan_canvas.camera.center)
+    shift = Qt.KeyboardModifier.ShiftModifier
+    finish(drag(qtbot, opened.scan_canvas, (2, 3), (4, 4), (6, 6), modifier=shift))
     assert opened.probe == before
-    assert opened.scan_canvas.camera.center != center
+    moved = center - opened.scan_canvas.camera.center
+    np.testing.assert_allclose(moved[-2:], (0.8, 0.75), atol=0.03)
 
     opened.move_probe(5, 5)
     native = opened.scan_canvas.qt_viewer.canvas.native

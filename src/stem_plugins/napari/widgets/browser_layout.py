@@ -98,7 +98,9 @@ def _scan(browser: BrowserWidget) -> QHBoxLayout:
 
 def _scan_side(browser: BrowserWidget) -> QWidget:
     browser.probe_label = QLabel()
-    browser.probe_label.setToolTip("Drag in the image, or press the arrow keys (Shift: by ten)")
+    browser.probe_label.setToolTip(
+        "Drag in the image, or press the arrow keys (Shift: by ten); Shift and drag moves the view"
+    )
     browser.probe_label.setMinimumHeight(browser.unit.sizeHint().height())
     return _column(browser.scan_canvas, browser.probe_label)
 

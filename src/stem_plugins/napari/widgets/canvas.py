@@ -6,7 +6,7 @@ canvases know how to draw and what the mouse did; what follows from it is decide
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -229,28 +229,46 @@ class Canvas(QWidget):
         return all(-0.5 <= p < n - 0.5 for p, n in zip(point, self.image.data.shape, strict=True))
 
     def _press(self, model: ViewerModel, event: Any) -> Iterator[None]:
-        """Follow one drag; while `take_hold` gives something to do, the view does not pan."""
-        if self.image is None or event.button != 1 or event.modifiers:
+        """Follow one drag: of what `take_hold` finds, else of the view; with Shift of the view."""
+        if self.image is None or event.button != 1:
             return
-        drag = self.take_hold(self.pixels_at(event.position))
+        drag = None
+        if "Shift" in event.modifiers:
+            drag = self._panning(event)
+        elif not event.modifiers:
+            drag = self._dragging(event)
         if drag is None:
             return
         self.camera.mouse_pan = False
         try:
             yield
             while event.type == "mouse_move":
-                drag(self.pixels_at(event.position))
+                drag(event)
                 yield
         finally:
             self.camera.mouse_pan = True
-        self.let_go()
 
-    def take_hold(self, point: tuple[float, float]) -> Any:
-        """Return what a drag that begins at a point [px] does at every move, or nothing."""
+    def _dragging(self, press: Any) -> Callable[[Any], None] | None:
+        """Return what moves the thing below the mouse, if there is one."""
+        move = self.take_hold(self.pixels_at(press.position))
+        if move is None:
+            return None
+        # The scan may be gone before the mouse lets go.
+        return lambda event: self.image is not None and move(self.pixels_at(event.position))
+
+    def _panning(self, press: Any) -> Callable[[Any], None]:
+        """Return what moves the view, also where nothing but the image is in it."""
+        start, center = np.array(press.pos), np.array(self.camera.center)
+
+        def pan(event: Any) -> None:
+            x, y = (np.array(event.pos) - start) / self.camera.zoom
+            self.camera.center = (*center[:-2], center[-2] - y, center[-1] - x)
+
+        return pan
+
+    def take_hold(self, point: tuple[float, float]) -> Callable[..., Any] | None:
+        """Return what a drag that begins at a point [px] does at every point, or nothing."""
         raise NotImplementedError
-
-    def let_go(self) -> None:
-        """Hear that a drag has ended."""
 
     def _point(self, model: ViewerModel, event: Any) -> None:
         if self.image is None:

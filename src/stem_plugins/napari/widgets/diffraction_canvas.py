@@ -52,8 +52,6 @@ class DiffractionCanvas(Canvas):
     detector_chosen = Signal(int)
     #: The mouse changed a detector: its index, its new region.
     region_dragged = Signal(int, object)
-    #: The mouse let go.
-    drag_finished = Signal()
 
     def __init__(self) -> None:
         super().__init__("Diffraction")
@@ -164,9 +162,6 @@ class DiffractionCanvas(Canvas):
         region = self.detectors[index].region
         self.detector_chosen.emit(index)
         return lambda end: self.region_dragged.emit(index, region.dragged(part, point, end))
-
-    def let_go(self) -> None:
-        self.drag_finished.emit()
 
     def hover(self, point: tuple[float, float]) -> None:
         grabbed = self._grab(point)

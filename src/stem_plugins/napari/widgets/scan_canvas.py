@@ -21,7 +21,7 @@ class ScanCanvas(Canvas):
     """Images over the scan, with the probe position.
 
     Pressing the mouse puts the probe there and dragging moves it, as do the arrow keys (with Shift
-    by ten). With Shift or another modifier, and outside the image, the mouse moves the view.
+    by ten). With Shift, and outside the image, the mouse moves the view.
     """
 
     #: The mouse put the probe at a scan position (y, x).
