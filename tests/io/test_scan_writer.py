@@ -293,3 +293,8 @@ def test_read_only_zspy_can_be_read_lazily(tmp_path):
     stamps = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
     np.testing.assert_array_equal(read_scan(path).data.compute(), COUNTS)
     assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == stamps
+
+
+def test_a_bare_array_is_refused_with_the_way_to_wrap_it(tmp_path):
+    with pytest.raises(ValueError, match=r"Scan\(data, acquisition\)"):
+        write_scan(tmp_path / "scan.zspy", np.zeros((2, 2, 4, 4), np.uint8))

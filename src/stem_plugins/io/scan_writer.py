@@ -105,6 +105,11 @@ def iter_write_scan(
         Steps done and steps in all, after each block. Closing the generator before its end
         removes what was written.
     """
+    if not isinstance(scan, Scan):
+        raise ValueError(
+            f"write_scan writes a Scan, not {type(scan).__name__}; make one by "
+            "Scan(data, acquisition)."
+        )
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in (".mib", ".hdr"):
