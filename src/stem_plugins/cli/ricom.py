@@ -147,7 +147,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Make and save images, as the parsed options say."""
     from stem_plugins.cli.images import Results, image_paths, save_images
     from stem_plugins.cli.messages import say
-    from stem_plugins.cli.one_pass import scan_moments, settle_rotation
+    from stem_plugins.cli.one_pass import beam_center, scan_moments, settle_rotation
+    from stem_plugins.imaging.detectors import dark_field_detector
     from stem_plugins.imaging.field import vector_field
     from stem_plugins.io.output_files import complete_or_nothing
 
@@ -162,8 +163,14 @@ def run(arguments: argparse.Namespace) -> None:
 
     center = None if arguments.center == "auto" else scan.acquisition.center
     _check_center(center, scan.data.shape[2:])
-    masks, notes = _masks(scan, annuli, center)
-    dark_field = None if _rotation_is_given(arguments, scan) else _dark_field(scan, center)
+    settles_sign = _has_dark_field(arguments, scan.acquisition)
+    place = center
+    if place is None and (annuli or settles_sign):
+        place = beam_center(scan.data)
+    masks, notes = _masks(scan, annuli, place, given=center is not None)
+    dark_field = None
+    if settles_sign and place is not None:
+        dark_field = dark_field_detector(scan.data.shape[2:], scan.acquisition, center=place)
     moments = scan_moments(
         scan,
         detectors=masks if dark_field is None else [*masks, dark_field],
@@ -281,18 +288,15 @@ def _check_center(center: tuple[float, float] | None, shape: tuple[int, int]) ->
 
 
 def _masks(
-    scan: Scan, annuli: list[Annulus], center: tuple[float, float] | None
+    scan: Scan, annuli: list[Annulus], place: tuple[float, float] | None, *, given: bool
 ) -> tuple[list[np.ndarray], list[str]]:
-    """Return the detectors' masks, and what was assumed for them."""
-    from stem_plugins.cli.one_pass import beam_center
+    """Return the detectors' masks around a place, and what was assumed for them."""
     from stem_plugins.imaging.detectors import annular_detector
 
-    if not annuli:
+    if not annuli or place is None:
         return [], []
     notes = []
-    place = center
-    if place is None:
-        place = beam_center(scan.data)
+    if not given:
         notes.append(
             f"detectors around {place[0]:.2f} {place[1]:.2f} px, the mean centre of some patterns"
         )
@@ -306,19 +310,11 @@ def _masks(
     return masks, notes
 
 
-def _rotation_is_given(arguments: argparse.Namespace, scan: Scan) -> bool:
-    return arguments.scan_rotation != "auto" and scan.acquisition.scan_rotation is not None
-
-
-def _dark_field(scan: Scan, center: tuple[float, float] | None) -> np.ndarray | None:
-    """Return the detector whose image settles the sign of an estimated rotation."""
-    from stem_plugins.cli.one_pass import beam_center
-    from stem_plugins.imaging.detectors import dark_field_detector
-
-    if scan.acquisition.convergence_angle is None or scan.acquisition.diffraction_step is None:
-        return None
-    place = beam_center(scan.data) if center is None else center
-    return dark_field_detector(scan.data.shape[2:], scan.acquisition, center=place)
+def _has_dark_field(arguments: argparse.Namespace, acquisition: Acquisition) -> bool:
+    """Whether a rotation is to be estimated, and a dark field known that settles its sign."""
+    known = arguments.scan_rotation != "auto" and acquisition.scan_rotation is not None
+    calibrated = acquisition.convergence_angle is not None
+    return not known and calibrated and acquisition.diffraction_step is not None
 
 
 def _center_note(acquisition: Acquisition, *, given: bool) -> str:
