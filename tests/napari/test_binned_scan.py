@@ -12,7 +12,7 @@ from stem_plugins.napari.binned_scan import (
     binning_factor,
     iter_exact_image,
 )
-from stem_plugins.napari.virtual_detectors import Annulus
+from stem_plugins.napari.regions import Annulus
 from stem_plugins.napari.virtual_images import VirtualImages
 
 

@@ -16,7 +16,7 @@ from stem_plugins.napari.binned_scan import BinnedScan
 from stem_plugins.napari.browser import BrowserWidget
 from stem_plugins.napari.layers import scan_layer, set_acquisition
 from stem_plugins.napari.planes import flat_image, scale_bar_of
-from stem_plugins.napari.virtual_detectors import Annulus, Rectangle
+from stem_plugins.napari.regions import Annulus, Rectangle
 
 
 @pytest.fixture

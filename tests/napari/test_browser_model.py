@@ -20,8 +20,9 @@ from stem_plugins.napari.browser_model import (
     preset_detectors,
     shown_intensity,
 )
+from stem_plugins.napari.regions import Annulus, Rectangle
 from stem_plugins.napari.ricom_code import ScanSource
-from stem_plugins.napari.virtual_detectors import Annulus, Rectangle, VirtualDetector
+from stem_plugins.napari.virtual_detectors import VirtualDetector
 
 PX = DiffractionUnit("px", (1.0, 1.0))
 

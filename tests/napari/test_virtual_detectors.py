@@ -8,12 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stem_plugins.imaging import annular_detector, rectangular_detector
-from stem_plugins.napari.virtual_detectors import (
-    Annulus,
-    Rectangle,
-    VirtualDetector,
-    grab_detector,
-)
+from stem_plugins.napari.regions import Annulus, Rectangle
+from stem_plugins.napari.virtual_detectors import VirtualDetector, grab_detector
 
 SHAPE = (40, 50)
 places = st.floats(5, 35)

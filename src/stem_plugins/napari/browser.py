@@ -24,10 +24,11 @@ from stem_plugins.napari.browser_model import (
     pattern_center_of_mass,
     shown_intensity,
 )
-from stem_plugins.napari.layers import image_layer, image_limits, scan_from_layer
+from stem_plugins.napari.contrast import image_limits, pattern_limits
+from stem_plugins.napari.layers import image_layer, scan_from_layer
 from stem_plugins.napari.planes import add_image_over_scan, scan_layers
+from stem_plugins.napari.regions import Region
 from stem_plugins.napari.ricom_code import source_of
-from stem_plugins.napari.virtual_detectors import Region
 from stem_plugins.napari.virtual_images import VirtualImages
 from stem_plugins.napari.widgets.browser_layout import lay_out
 from stem_plugins.napari.widgets.detector_editor import DetectorEditor
@@ -341,7 +342,7 @@ class BrowserWidget(QWidget):
             self.say(str(error))
             return
         values = shown_intensity(pattern, self.intensity.currentText())
-        self.diffraction_canvas.show_values(values, _pattern_limits(values))
+        self.diffraction_canvas.show_values(values, pattern_limits(values))
         cross = pattern_center_of_mass(pattern) if self.com_cross.isChecked() else None
         self.diffraction_canvas.show_center_of_mass(cross)
         title = "mean of all patterns" if averaged else "pattern at the probe"
@@ -530,15 +531,6 @@ def _once(parent: QWidget, slot: Any) -> QTimer:
     timer.setSingleShot(True)
     timer.timeout.connect(slot)
     return timer
-
-
-def _pattern_limits(values: np.ndarray) -> tuple[float, float]:
-    """From the darkest value to the brightest but for one pixel in a thousand: hot pixels."""
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        return 0.0, 1.0
-    low, high = float(finite.min()), float(np.percentile(finite, 99.9))
-    return (low, high) if high > low else (low, low + 1.0)
 
 
 def _covers(region: Region, shape: tuple[int, int]) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stem_plugins.napari.regions import Annulus, Rectangle
 from stem_plugins.napari.ricom_code import ScanSource
-from stem_plugins.napari.virtual_detectors import Annulus, Rectangle, VirtualDetector
+from stem_plugins.napari.virtual_detectors import VirtualDetector
 
 __all__ = ["python_code"]
 

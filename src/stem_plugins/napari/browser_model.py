@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from stem_plugins.lazy.blocks import is_lazy
-from stem_plugins.napari.virtual_detectors import Annulus
+from stem_plugins.napari.regions import Annulus
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.electrons import wavelength
 

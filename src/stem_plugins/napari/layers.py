@@ -17,6 +17,8 @@ import numpy as np
 
 from stem_plugins.io.scan import Scan
 from stem_plugins.io.units import to_angstrom, to_milliradian
+from stem_plugins.napari.axes import AXIS_LABELS, covering_axes, world_axes
+from stem_plugins.napari.contrast import image_limits, pattern_limits
 from stem_plugins.optics.acquisition import Acquisition
 
 if TYPE_CHECKING:
@@ -25,96 +27,19 @@ if TYPE_CHECKING:
 __all__ = [
     "LayerData",
     "acquisition_of",
-    "covering_axes",
     "image_layer",
-    "image_limits",
     "is_scan_layer",
     "pattern_layer",
     "scan_from_layer",
     "scan_layer",
     "set_acquisition",
-    "world_axes",
 ]
 
 #: What napari's readers and sample data return for one layer.
 LayerData = tuple[Any, dict[str, Any], str]
 
-AXIS_LABELS = ("scan y", "scan x", "ky", "kx")
-
-ANGSTROM_PER_NM = 10.0
-
 #: Units as napari names them.
 UNIT_NAMES = {"nm": "nanometer", "mrad": "milliradian", "pixel": "pixel"}
-
-
-def world_axes(acquisition: Acquisition, detector_shape: tuple[int, int]) -> dict[str, tuple]:
-    """Scale, translation and units of a 4D layer.
-
-    Parameters
-    ----------
-    acquisition
-        Uses `scan_step`, `diffraction_step` and `center`.
-    detector_shape
-        (ky, kx) [px]; its middle stands in for an unknown centre.
-
-    Returns
-    -------
-    dict
-        ``scale``, ``translate``, ``units`` and ``axis_labels`` for (scan_y, scan_x, ky, kx): nm and
-        mrad where calibrated, pixels where not. Scan position (0, 0) is the origin of the scan.
-        Calibrated angles count from the undiffracted beam; uncalibrated detector pixels from the
-        corner, so that the cursor shows their index.
-
-    Examples
-    --------
-    >>> axes = world_axes(Acquisition(scan_step=2, diffraction_step=0.5), (5, 5))
-    >>> axes["scale"], axes["units"]
-    ((0.2, 0.2, 0.5, 0.5), ('nm', 'nm', 'mrad', 'mrad'))
-    >>> axes["translate"]
-    (0.0, 0.0, -1.0, -1.0)
-    """
-    scan_scale, scan_unit = (1.0, 1.0), "pixel"
-    if acquisition.scan_step is not None:
-        scan_scale = tuple(step / ANGSTROM_PER_NM for step in acquisition.scan_step)
-        scan_unit = "nm"
-    angle_scale, angle_unit, origin = (1.0, 1.0), "pixel", (0.0, 0.0)
-    if acquisition.diffraction_step is not None:
-        angle_scale, angle_unit = acquisition.diffraction_step, "mrad"
-        center = acquisition.center or tuple((n - 1) / 2 for n in detector_shape)
-        origin = tuple(-c * step for c, step in zip(center, angle_scale, strict=True))
-    return {
-        "scale": (*scan_scale, *angle_scale),
-        "translate": (0.0, 0.0, *origin),
-        "units": (scan_unit, scan_unit, angle_unit, angle_unit),
-        "axis_labels": AXIS_LABELS,
-    }
-
-
-def covering_axes(acquisition: Acquisition, detector_shape: tuple[int, int]) -> dict[str, tuple]:
-    """Scale, translation and units of an image over the scan, (scan_y, scan_x, 1, 1).
-
-    Parameters
-    ----------
-    acquisition, detector_shape
-        As for `world_axes`. The one detector pixel of the image covers the whole detector, so that
-        the image is there whatever detector pixel the viewer's sliders stand on.
-
-    Examples
-    --------
-    >>> axes = covering_axes(Acquisition(diffraction_step=0.5), (5, 7))
-    >>> axes["scale"], axes["translate"]
-    ((1.0, 1.0, 2.5, 3.5), (0.0, 0.0, 0.0, 0.0))
-    """
-    axes = world_axes(acquisition, detector_shape)
-    steps, origins = axes["scale"][2:], axes["translate"][2:]
-    sides = [step * n for step, n in zip(steps, detector_shape, strict=True)]
-    middles = [
-        origin + step * (n - 1) / 2
-        for origin, step, n in zip(origins, steps, detector_shape, strict=True)
-    ]
-    axes["scale"] = (*axes["scale"][:2], *sides)
-    axes["translate"] = (0.0, 0.0, *middles)
-    return axes
 
 
 def scan_layer(scan: Scan, name: str) -> LayerData:
@@ -149,26 +74,14 @@ def scan_layer(scan: Scan, name: str) -> LayerData:
         raise ValueError(
             f"A scan has four dimensions (scan_y, scan_x, ky, kx); this has shape {data.shape}."
         )
+    middle = np.asarray(data[data.shape[0] // 2, data.shape[1] // 2], dtype=float)
     options = {
         "name": name,
-        "contrast_limits": _pattern_limits(data),
+        "contrast_limits": pattern_limits(middle, darkest=0.0),
         "metadata": {"acquisition": scan.acquisition, "file": dict(scan.metadata)},
         **world_axes(scan.acquisition, data.shape[2:]),
     }
     return data, options, "image"
-
-
-def _pattern_limits(data: Any) -> tuple[float, float]:
-    """Contrast limits from the pattern in the middle of the scan.
-
-    The brightest pixels are left out: one hot pixel would leave the rest black.
-    """
-    pattern = np.asarray(data[data.shape[0] // 2, data.shape[1] // 2], dtype=float)
-    pattern = pattern[np.isfinite(pattern)]
-    if pattern.size == 0:
-        return 0.0, 1.0
-    low, high = min(0.0, float(pattern.min())), float(np.percentile(pattern, 99.9))
-    return (low, high) if high > low else (low, low + 1.0)
 
 
 def image_layer(
@@ -240,26 +153,6 @@ def image_layer(
         options["colormap"] = colormap
         options["contrast_limits"] = contrast_limits or image_limits(image)
     return image, options, "image"
-
-
-def image_limits(image: np.ndarray) -> tuple[float, float]:
-    """Contrast limits of an image: the 0.5 and 99.5 percentiles of what is finite.
-
-    Parameters
-    ----------
-    image
-        Real numbers of any shape.
-
-    Examples
-    --------
-    >>> image_limits(np.zeros((2, 2)))
-    (0.0, 1.0)
-    """
-    finite = image[np.isfinite(image)]
-    if finite.size == 0:
-        return 0.0, 1.0
-    low, high = (float(value) for value in np.percentile(finite, (0.5, 99.5)))
-    return (low, high) if high > low else (low, low + 1.0)
 
 
 def pattern_layer(

@@ -14,12 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stem_plugins.napari.layers import (
-    AXIS_LABELS,
-    LayerData,
-    covering_axes,
-    is_scan_layer,
-)
+from stem_plugins.napari.axes import AXIS_LABELS, covering_axes
+from stem_plugins.napari.layers import LayerData, is_scan_layer
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stem_plugins.napari.binned_scan import BinnedScan, LiveImage
-from stem_plugins.napari.virtual_detectors import Region
+from stem_plugins.napari.regions import Region
 
 if TYPE_CHECKING:
     import dask.array

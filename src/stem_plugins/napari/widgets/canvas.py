@@ -16,7 +16,7 @@ from napari.qt import QtViewer
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from stem_plugins.napari.layers import image_limits
+from stem_plugins.napari.contrast import image_limits
 from stem_plugins.napari.planes import scale_bar_of
 from stem_plugins.napari.widgets.worker import is_alive
 

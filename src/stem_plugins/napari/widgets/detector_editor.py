@@ -8,7 +8,8 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from stem_plugins.napari.browser_model import BeamDisc, DiffractionUnit, preset_detectors
-from stem_plugins.napari.virtual_detectors import Annulus, Rectangle, Region, VirtualDetector
+from stem_plugins.napari.regions import Annulus, Rectangle, Region
+from stem_plugins.napari.virtual_detectors import VirtualDetector
 from stem_plugins.napari.widgets.detector_form import DetectorForm
 from stem_plugins.napari.widgets.diffraction_canvas import DiffractionCanvas
 

@@ -20,7 +20,8 @@ from qtpy.QtWidgets import (
 )
 
 from stem_plugins.napari.browser_model import DiffractionUnit
-from stem_plugins.napari.virtual_detectors import Annulus, Rectangle, Region, VirtualDetector
+from stem_plugins.napari.regions import Annulus, Rectangle, Region
+from stem_plugins.napari.virtual_detectors import VirtualDetector
 from stem_plugins.napari.widgets.forms import quiet
 
 __all__ = ["DetectorForm"]

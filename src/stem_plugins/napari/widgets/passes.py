@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from stem_plugins.napari.binned_scan import iter_exact_image
-from stem_plugins.napari.virtual_detectors import Region
+from stem_plugins.napari.regions import Region
 from stem_plugins.napari.virtual_images import VirtualImages
 from stem_plugins.napari.widgets.worker import start_worker
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stem_plugins.napari.layers import image_layer, image_limits, set_acquisition
+from stem_plugins.napari.contrast import image_limits
+from stem_plugins.napari.layers import image_layer, set_acquisition
 from stem_plugins.napari.planes import add_image_over_scan, set_flat_image
 from stem_plugins.optics.acquisition import Acquisition
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import Signal
 
-from stem_plugins.napari.layers import world_axes
+from stem_plugins.napari.axes import world_axes
 from stem_plugins.napari.widgets.canvas import Canvas, Lines, cross
 from stem_plugins.optics.acquisition import Acquisition
 
