@@ -24,6 +24,8 @@ from .imaging import (
 from .io import Scan, read_merlin, read_scan, save_image, write_merlin, write_scan
 from .optics import Acquisition, MissingCalibrationError
 
+__version__: str
+
 __all__ = [
     "Acquisition",
     "MissingCalibrationError",

@@ -1,0 +1,14 @@
+from .registry import data_folder, find_weights, list_weights, load_weights
+from .weights_file import Weights, check_tensors, read_weights, save_weights, weights_header
+
+__all__ = [
+    "Weights",
+    "check_tensors",
+    "data_folder",
+    "find_weights",
+    "list_weights",
+    "load_weights",
+    "read_weights",
+    "save_weights",
+    "weights_header",
+]
