@@ -67,7 +67,7 @@ def browser(viewer: Any, name: str) -> None:
     """4D-STEM browser: a pattern with virtual detectors, then the mean pattern in 1/nm."""
     _, widget = viewer.window.add_plugin_dock_widget("stem-plugins", "4D-STEM browser")
     wait()
-    wait(until=lambda: not (widget.passes.is_reading or widget.passes.is_refining))
+    wait(until=lambda: widget.detector_image.is_at_rest)
     widget.add_preset("ADF")
     rows, columns = widget.images.binned.scan_shape
     widget.move_probe(rows // 3, columns // 3)

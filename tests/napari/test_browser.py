@@ -34,12 +34,7 @@ def add(viewer, scan, name="scan"):
 
 def rest(browser, qtbot):
     """Wait until everything is read and the image is exact."""
-
-    def is_at_rest():
-        busy = browser.passes.is_reading or browser.passes.is_refining
-        return not (busy or browser._settle.isActive())
-
-    qtbot.waitUntil(is_at_rest, timeout=20_000)
+    qtbot.waitUntil(lambda: browser.detector_image.is_at_rest, timeout=20_000)
 
 
 @pytest.fixture
@@ -334,11 +329,11 @@ def test_the_exact_image_follows_the_preview_and_is_what_is_added(viewer, binned
     assert binned.scan_canvas.title.text() == "Scan: BF"
 
     binned.editor.change_region(0, Annulus((6.0, 7.3), 0.0, 5.0, (1.5, 1.5)))
-    binned._refine()
-    assert binned.passes.is_refining
+    binned.detector_image.refine()
+    assert binned.detector_image.passes.is_refining
     last = Annulus((9, 6), 2.0, 6.0, (1.5, 1.5))
     binned.editor.change_region(0, last)
-    assert not binned.passes.is_refining
+    assert not binned.detector_image.passes.is_refining
     rest(binned, qtbot)
     np.testing.assert_array_equal(shown_image(binned), sum_over(counts, last.mask((16, 16))))
 
@@ -403,7 +398,7 @@ def test_without_a_scan_the_browser_says_what_to_do(viewer, browser):
     browser.add_preset("BF")
     browser.add_image_to_viewer()
     browser.copy_as_python()
-    browser.read()
+    browser.detector_image.read()
 
 
 def test_the_browser_follows_the_selected_scan(viewer, opened, counts, qtbot):
@@ -513,7 +508,7 @@ def test_reading_can_be_cancelled_and_continued(viewer, browser, gate, counts, q
     add(viewer, Scan(gate.data))
     wait_for_rows(browser, qtbot, 3)
     browser.cancel.click()
-    assert not browser.passes.is_reading
+    assert not browser.detector_image.passes.is_reading
     assert browser.resume.isVisible()
     gate.open.set()
     qtbot.wait(300)
@@ -555,7 +550,7 @@ def test_closing_while_the_scan_is_read(viewer, browser, gate, qtbot, how):
         browser.close()
     else:
         viewer.layers.clear()
-    assert not browser.passes.is_reading
+    assert not browser.detector_image.passes.is_reading
     gate.open.set()
     qtbot.wait(300)
     assert not binned.is_complete
@@ -570,7 +565,7 @@ def test_unusable_pixels_are_a_message_and_empty_patterns_an_empty_image(
     qtbot.waitUntil(lambda: "(3, 4) holds NaN" in browser.message.text(), timeout=10_000)
     browser.move_probe(3, 4)
     np.testing.assert_array_equal(shown_pattern(browser), data[3, 4])
-    assert not browser.passes.is_reading
+    assert not browser.detector_image.passes.is_reading
 
     add(viewer, Scan(np.zeros((3, 4, 8, 8), np.uint16)))
     rest(browser, qtbot)

@@ -1,7 +1,7 @@
 """The 4D-STEM browser: patterns of a scan and images of virtual detectors, linked.
 
-One pass over the data makes a binned copy in memory, from which images follow while a detector is
-dragged; the exact image follows from the data as soon as the mouse rests.
+The pattern is shown by `PatternView`, the image by `DetectorImage`; the browser opens scans,
+follows their calibration, and links the two by the probe and the virtual detectors.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
 
@@ -21,28 +20,21 @@ from stem_plugins.napari.browser_model import (
     PatternReader,
     beam_disc,
     diffraction_units,
-    pattern_center_of_mass,
-    shown_intensity,
 )
-from stem_plugins.napari.contrast import image_limits, pattern_limits
 from stem_plugins.napari.layers import image_layer, scan_from_layer
-from stem_plugins.napari.planes import add_image_over_scan, scan_layers
+from stem_plugins.napari.planes import add_image_over_scan
 from stem_plugins.napari.regions import Region
 from stem_plugins.napari.ricom_code import source_of
 from stem_plugins.napari.virtual_images import VirtualImages
 from stem_plugins.napari.widgets.browser_layout import lay_out
 from stem_plugins.napari.widgets.detector_editor import DetectorEditor
+from stem_plugins.napari.widgets.detector_image import DetectorImage
 from stem_plugins.napari.widgets.forms import quiet
-from stem_plugins.napari.widgets.passes import Passes
-from stem_plugins.napari.widgets.worker import is_alive
+from stem_plugins.napari.widgets.pattern_view import PatternView
+from stem_plugins.napari.widgets.scan_choice import ScanChoice
+from stem_plugins.napari.widgets.worker import is_alive, once
 
 __all__ = ["BrowserWidget"]
-
-#: While a pass runs, the pictures follow at most this often [ms].
-REDRAW = 100
-
-#: How long after the last change the exact image is begun [ms].
-SETTLED = 200
 
 
 class BrowserWidget(QWidget):
@@ -60,34 +52,42 @@ class BrowserWidget(QWidget):
     def __init__(self, napari_viewer) -> None:  # type: ignore[no-untyped-def]
         super().__init__()
         self.viewer = napari_viewer
-        self.scan_layer: Any = None
         self.scan: Scan | None = None
-        self.images: VirtualImages | None = None
         self.probe = (0, 0)
-        self._reader: PatternReader | None = None
-        self._sample: np.ndarray | None = None
         self._add_when_exact = self._is_closed = False
         lay_out(self)
+        self.choice = ScanChoice(napari_viewer, self.scans)
+        self.patterns = PatternView(
+            self.diffraction_canvas, self.intensity, self.averaged, self.com_cross
+        )
         self.editor = DetectorEditor(self.form, self.diffraction_canvas)
-        self.passes = Passes(self)
-        self._redraw = _once(self, self._show_progress)
-        self._settle = _once(self, self._refine)
-        self._recalibrate = _once(self, self._calibration_changed)
+        self.detector_image = DetectorImage(
+            self.scan_canvas, self.editor, self.progress, self.cancel, self.resume
+        )
+        self._recalibrate = once(self, self._calibration_changed)
         self._layer_slots: list[tuple[Any, Any]] = []
         self._connect()
-        self._list_scans()
+        self.choice.list_scans()
+
+    @property
+    def scan_layer(self) -> Any:
+        """Layer of the scan, or `None`."""
+        return self.choice.layer
+
+    @property
+    def images(self) -> VirtualImages | None:
+        """Images of the scan's virtual detectors; `None` without a scan."""
+        return self.detector_image.images
 
     # Connections
 
     def _connect(self) -> None:
-        self.scans.currentIndexChanged.connect(lambda _: self._scan_chosen())
-        self.cancel.clicked.connect(self.stop)
-        self.resume.clicked.connect(self.read)
-        self.passes.progressed.connect(self._redraw_soon)
-        self.passes.ended.connect(self._read_ended)
-        self.passes.refined.connect(self.scan_canvas.show_values)
-        self.passes.exact.connect(self._image_is_exact)
-        self.passes.failed.connect(self.say)
+        self.choice.chosen.connect(self._open)
+        self.viewer.layers.selection.events.active.connect(self._follow_selection)
+        self.patterns.failed.connect(self.say)
+        self.detector_image.progressed.connect(self.patterns.mean_may_have_changed)
+        self.detector_image.exact.connect(self._finish_adding)
+        self.detector_image.failed.connect(self.say)
         self.editor.changed.connect(self._detector_changed)
         self.editor.said.connect(self.say)
         self.form.shape_wanted.connect(self.add_shape)
@@ -95,21 +95,9 @@ class BrowserWidget(QWidget):
         self.scan_canvas.probe_dragged.connect(self.move_probe)
         for canvas in (self.scan_canvas, self.diffraction_canvas):
             canvas.stepped.connect(self._step)
-        self.intensity.currentIndexChanged.connect(lambda _: self._show_pattern())
         self.unit.currentIndexChanged.connect(lambda _: self._unit_chosen())
-        self.averaged.toggled.connect(lambda _: self._show_pattern())
-        self.com_cross.toggled.connect(lambda _: self._show_pattern())
         self.add.clicked.connect(self.add_image_to_viewer)
         self.copy.clicked.connect(self.copy_as_python)
-        layers = self.viewer.layers
-        self._viewer_slots = [
-            (layers.events.inserted, self._list_scans),
-            (layers.events.removed, self._list_scans),
-            (layers.events.renamed, self._list_scans),
-            (layers.selection.events.active, self._follow_selection),
-        ]
-        for emitter, slot in self._viewer_slots:
-            emitter.connect(slot)
 
     def showEvent(self, event: Any) -> None:
         """Watch the window, whose closing must stop all work; called by Qt."""
@@ -135,48 +123,23 @@ class BrowserWidget(QWidget):
         self._is_closed = True
         if is_alive(self):
             self.stop()
-            for timer in (self._redraw, self._settle, self._recalibrate):
-                timer.stop()
-        for emitter, slot in self._viewer_slots + self._layer_slots:
-            emitter.disconnect(slot)
-        self._viewer_slots, self._layer_slots = [], []
+            self._recalibrate.stop()
+        self.choice.close()
+        self.viewer.layers.selection.events.active.disconnect(self._follow_selection)
+        self._forget_layer()
         for canvas in (self.scan_canvas, self.diffraction_canvas):
             canvas.close_viewer()
 
     # The scan
 
-    def _list_scans(self, event: Any = None) -> None:
-        """Offer the scans of the viewer; the chosen one stays chosen."""
-        if not is_alive(self):
-            return
-        layers = scan_layers(self.viewer)
-        with quiet(self.scans):
-            self.scans.clear()
-            for layer in layers:
-                self.scans.addItem(layer.name, layer)
-            if self.scan_layer in layers:
-                self.scans.setCurrentIndex(layers.index(self.scan_layer))
-        if self.scan_layer not in layers or self.scan_layer is None:
-            self._scan_chosen()
-
     def _follow_selection(self, event: Any = None) -> None:
         """Browse the scan that is selected in the viewer."""
-        if not is_alive(self):
-            return
-        active, layers = self.viewer.layers.selection.active, scan_layers(self.viewer)
-        if active in layers and active != self.scan_layer:
-            self._list_scans()
-            self.scans.setCurrentIndex(layers.index(active))
-
-    def _scan_chosen(self) -> None:
-        layer = self.scans.currentData()
-        if layer is None or layer != self.scan_layer:
-            self._open(layer)
+        if is_alive(self):
+            self.choice.choose(self.viewer.layers.selection.active)
 
     def _open(self, layer: Any) -> None:
         """Browse another scan, or none."""
         self._close_scan()
-        self.scan_layer = layer
         if layer is None:
             self.say("Open a 4D-STEM scan (.mib, .hspy, .zspy), or File > Open Sample.")
             return
@@ -189,36 +152,39 @@ class BrowserWidget(QWidget):
             emitter.connect(slot)
         try:
             scan = scan_from_layer(layer)
-            self._reader = PatternReader(scan.data)
-            self._sample = self._reader.sample_mean()
-            self.images = VirtualImages(scan.data)
+            self.detector_image.open(scan.data)
+            probe = (scan.data.shape[0] // 2, scan.data.shape[1] // 2)
+            self.patterns.open(PatternReader(scan.data), self.images.binned, probe)
         except (ValueError, OSError, MemoryError) as error:
             self.say(str(error) or "There is not enough memory for a scan of so many positions.")
             return
-        self.scan = scan
-        self.probe = (scan.data.shape[0] // 2, scan.data.shape[1] // 2)
+        self.scan, self.probe = scan, probe
         for widget in self._of_a_scan():
             widget.setEnabled(True)
         self._show_units()
         self._show_frames()
         self.add_preset("BF")
-        self.read()
+        self.detector_image.read()
 
     def _close_scan(self) -> None:
         self.stop()
-        for emitter, slot in self._layer_slots:
-            emitter.disconnect(slot)
-        self._layer_slots = []
-        self.scan = self.images = self._reader = self._sample = None
+        self._forget_layer()
+        self.scan = None
+        self.patterns.close()
         self.editor.clear()
         self.editor.show(None)
+        self.detector_image.close()
         for canvas in (self.scan_canvas, self.diffraction_canvas):
             canvas.clear()
         for widget in self._of_a_scan():
             widget.setEnabled(False)
-        self.resume.hide()
-        self._show_labels()
+        self._show_probe_label()
         self.say("")
+
+    def _forget_layer(self) -> None:
+        for emitter, slot in self._layer_slots:
+            emitter.disconnect(slot)
+        self._layer_slots = []
 
     def _of_a_scan(self) -> tuple[QWidget, ...]:
         """Widgets that are of no use without a scan."""
@@ -244,69 +210,10 @@ class BrowserWidget(QWidget):
             self._show_frames()
             self._show_detectors()
 
-    # Passes over the data
-
-    def read(self) -> None:
-        """Go through the data in a thread; the images fill as it goes."""
-        if self.images is None:
-            return
-        self.progress.setRange(0, self.images.binned.scan_shape[0])
-        self.progress.setValue(self.images.binned.rows_done)
-        self._show_reading(True)
-        self.passes.read(self.images)
-
     def stop(self) -> None:
         """Stop all work in threads; what was read so far stays."""
-        self._settle.stop()
-        self._redraw.stop()
         self._add_when_exact = False
-        if self.passes.stop():
-            self._show_reading(False)
-            self.resume.show()
-            self._show_image()
-
-    def _redraw_soon(self) -> None:
-        if not self._redraw.isActive():
-            self._redraw.start(REDRAW)
-
-    def _show_progress(self) -> None:
-        if self.images is None:
-            return
-        self.progress.setValue(self.images.binned.rows_done)
-        self._show_image()
-        if self.averaged.isChecked():
-            self._show_pattern()
-
-    def _read_ended(self) -> None:
-        self._redraw.stop()
-        self._show_reading(False)
-        self._show_progress()
-        self._settle.start(0)
-
-    def _show_reading(self, reading: bool) -> None:
-        self.progress.setVisible(reading)
-        self.cancel.setVisible(reading)
-        self.resume.hide()
-
-    def _refine(self) -> None:
-        """Begin with the exact image of the active detector, unless it is known."""
-        if self.images is None or self.scan is None or self.editor.active is None:
-            return
-        if not self.images.binned.is_complete:
-            return
-        region = self.editor.active.region
-        try:
-            shown = self.images.of(region)
-        except ValueError:
-            return
-        if shown.is_exact:
-            self._finish_adding()
-        else:
-            self.passes.refine(self.scan.data, self.images, region, shown.image, shown.mask)
-
-    def _image_is_exact(self) -> None:
-        self._show_image()
-        self._finish_adding()
+        self.detector_image.stop()
 
     # The probe
 
@@ -322,37 +229,12 @@ class BrowserWidget(QWidget):
             return
         rows, columns = self.scan.data.shape[:2]
         self.probe = (min(max(y, 0), rows - 1), min(max(x, 0), columns - 1))
-        with quiet(self.averaged):
-            self.averaged.setChecked(False)
         self.scan_canvas.show_probe(*self.probe)
         self._show_probe_label()
-        self._show_pattern()
+        self.patterns.move_to(*self.probe)
 
     def _step(self, dy: int, dx: int) -> None:
         self.move_probe(self.probe[0] + dy, self.probe[1] + dx)
-
-    def _show_pattern(self) -> None:
-        """Show the pattern at the probe, or the mean of all patterns read so far."""
-        if self.images is None or self._reader is None:
-            return
-        averaged = self.averaged.isChecked()
-        try:
-            pattern = self._mean_pattern() if averaged else self._reader.pattern(*self.probe)
-        except (OSError, ValueError) as error:
-            self.say(str(error))
-            return
-        values = shown_intensity(pattern, self.intensity.currentText())
-        self.diffraction_canvas.show_values(values, pattern_limits(values))
-        cross = pattern_center_of_mass(pattern) if self.com_cross.isChecked() else None
-        self.diffraction_canvas.show_center_of_mass(cross)
-        title = "mean of all patterns" if averaged else "pattern at the probe"
-        self.diffraction_canvas.title.setText(f"Diffraction: {title}")
-
-    def _mean_pattern(self) -> np.ndarray:
-        assert self.images is not None
-        assert self._sample is not None
-        binned = self.images.binned
-        return binned.mean_pattern() if binned.rows_done else self._sample
 
     # Units
 
@@ -382,14 +264,14 @@ class BrowserWidget(QWidget):
         center = acquisition.center or tuple((n - 1) / 2 for n in shape[2:])
         self.diffraction_canvas.show_detector_frame(shape[2:], center, self.editor.unit)
         self.scan_canvas.show_probe(*self.probe)
-        self._show_pattern()
+        self.patterns.show()
 
     # Virtual detectors
 
     def _beam(self) -> BeamDisc:
         # The convergence angle may have been entered elsewhere meanwhile: ask the layer.
         acquisition = scan_from_layer(self.scan_layer).acquisition
-        return beam_disc(self._mean_pattern(), acquisition, self.editor.unit)
+        return beam_disc(self.patterns.mean(), acquisition, self.editor.unit)
 
     def add_preset(self, name: str) -> None:
         """Add a usual detector, or set it back to its place.
@@ -414,50 +296,15 @@ class BrowserWidget(QWidget):
             self.editor.add_shape(kind, self._beam())
 
     def _detector_changed(self) -> None:
-        self._settle.stop()
         self._add_when_exact = False
-        self.passes.stop_refining()
+        self.detector_image.detector_changed()
         self._show_detectors()
 
     # From state to widgets
 
     def _show_detectors(self) -> None:
         """Show the detectors, their numbers and the image of the active one."""
-        self.editor.show(self._show_image())
-
-    def _show_image(self) -> np.ndarray | None:
-        """Show the image of the active detector; return its mask, if it covers any pixel."""
-        self._show_labels()
-        if self.images is None or self.scan_canvas.image is None:
-            return None
-        binned, detector = self.images.binned, self.editor.active
-        if detector is None:
-            self.scan_canvas.show_values(np.zeros(binned.scan_shape))
-            return None
-        try:
-            shown = self.images.of(detector.region)
-        except ValueError as error:
-            self.scan_canvas.show_values(np.zeros(binned.scan_shape))
-            self.say(str(error))
-            return None
-        # Rows that are not there yet must not set the contrast.
-        limits = image_limits(shown.image[: binned.rows_done or None])
-        self.scan_canvas.show_values(shown.image, limits)
-        self._show_labels(shown.is_exact)
-        if binned.is_complete and not shown.is_exact and not self.passes.is_refining:
-            self._settle.start(SETTLED)
-        return shown.mask
-
-    def _show_labels(self, is_exact: bool = True) -> None:
-        detector = self.editor.active
-        if self.images is None or detector is None:
-            self.scan_canvas.title.setText("Scan")
-        else:
-            binned = self.images.binned
-            quality = f" (patterns binned {binned.factor} × {binned.factor})"
-            if not binned.is_complete:
-                quality = f" ({binned.rows_done} of {binned.scan_shape[0]} rows)"
-            self.scan_canvas.title.setText(f"Scan: {detector.name}{'' if is_exact else quality}")
+        self.editor.show(self.detector_image.show())
         self._show_probe_label()
 
     def _show_probe_label(self) -> None:
@@ -491,8 +338,7 @@ class BrowserWidget(QWidget):
             self.say("Not the whole scan was read yet; wait, or press Continue.")
             return
         self._add_when_exact = True
-        if not self.passes.is_refining:
-            self._refine()
+        self.detector_image.refine()
 
     def _finish_adding(self) -> None:
         detector = self.editor.active
@@ -524,13 +370,6 @@ class BrowserWidget(QWidget):
         if self.images is not None:
             QGuiApplication.clipboard().setText(self.python_code())
             self.say("Copied: Python code that makes these images.")
-
-
-def _once(parent: QWidget, slot: Any) -> QTimer:
-    timer = QTimer(parent)
-    timer.setSingleShot(True)
-    timer.timeout.connect(slot)
-    return timer
 
 
 def _covers(region: Region, shape: tuple[int, int]) -> bool:

@@ -11,6 +11,7 @@ from stem_plugins.imaging.center_of_mass import remove_descan
 from stem_plugins.imaging.field import VectorField, divergence, field_colors, vector_field
 from stem_plugins.imaging.icom import icom
 from stem_plugins.imaging.ricom import largest_kernel, ricom
+from stem_plugins.imaging.rotation import RotationEstimate, estimate_rotation
 from stem_plugins.napari.kept_moments import KeptMoments, nearest_radius
 from stem_plugins.optics.acquisition import Acquisition
 
@@ -20,6 +21,7 @@ __all__ = [
     "compute_field",
     "compute_image",
     "default_settings",
+    "rotation_from",
     "snapped",
     "spectrum",
 ]
@@ -218,6 +220,28 @@ def compute_image(
     if name == "Annular detector":
         return kept.annulus(settings.inner, settings.outer), "counts"
     raise ValueError(f"There is no image {name!r}; the panel has {', '.join(IMAGE_NAMES)}.")
+
+
+def rotation_from(kept: KeptMoments, acquisition: Acquisition) -> RotationEstimate:
+    """Estimate rotation and mirroring from the rows seen so far.
+
+    Parameters
+    ----------
+    kept
+        From the pass, complete or not.
+    acquisition
+        Uses everything but `scan_rotation` and `flip_y`.
+
+    Raises
+    ------
+    ValueError
+        Too few positions were seen, or all deflections are the same.
+    """
+    com = np.nan_to_num(kept.com[kept.seen] - kept.center(acquisition))
+    field = vector_field(com, acquisition.replace(scan_rotation=None, flip_y=None))
+    return estimate_rotation(
+        field.vectors, scan_step=field.scan_step, reference=kept.dark_field(acquisition)
+    )
 
 
 def spectrum(image: np.ndarray) -> np.ndarray:

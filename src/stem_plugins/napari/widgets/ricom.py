@@ -6,20 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QSize, QTimer
+from qtpy.QtCore import QSize
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
 
-from stem_plugins.imaging.field import vector_field
 from stem_plugins.imaging.moments import Moments
-from stem_plugins.imaging.rotation import estimate_rotation
 from stem_plugins.napari.kept_moments import KeptMoments, guess_center, iter_pass, ring_radii
 from stem_plugins.napari.layers import acquisition_of, scan_from_layer, set_acquisition
 from stem_plugins.napari.planes import (
     IMAGES,
     grid_of,
     scale_bar_of,
-    scan_layers,
     show_images,
     show_patterns,
 )
@@ -27,14 +24,15 @@ from stem_plugins.napari.ricom_code import python_code, source_of
 from stem_plugins.napari.ricom_model import (
     RicomSettings,
     default_settings,
+    rotation_from,
     snapped,
 )
 from stem_plugins.napari.scan_shape import set_scan_shape
-from stem_plugins.napari.widgets.forms import quiet
 from stem_plugins.napari.widgets.layout import WIDTH, lay_out
 from stem_plugins.napari.widgets.live_images import LiveImages
 from stem_plugins.napari.widgets.saving import ask_and_save
-from stem_plugins.napari.widgets.worker import is_alive, start_worker
+from stem_plugins.napari.widgets.scan_choice import ScanChoice
+from stem_plugins.napari.widgets.worker import is_alive, once, start_worker
 from stem_plugins.optics.acquisition import Acquisition
 
 __all__ = ["RicomPanel"]
@@ -65,9 +63,9 @@ class RicomPanel(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.settings = RicomSettings()
-        self.scan_layer: Any = None
         self.worker: Any = None
         lay_out(self)
+        self.chosen_scan = ScanChoice(napari_viewer, self.scans)
         self.images = LiveImages(
             napari_viewer,
             removed=self.choice.leave_out,
@@ -75,19 +73,11 @@ class RicomPanel(QWidget):
             failed=self._failed,
             parent=self,
         )
-        self._redraw = QTimer(self)
-        self._redraw.setSingleShot(True)
-        self._redraw.timeout.connect(self.refresh)
-        self._settled = QTimer(self)
-        self._settled.setSingleShot(True)
-        self._settled.setInterval(SETTLED)
-        self._settled.timeout.connect(self._place_layers)
-        self._fit = QTimer(self)
-        self._fit.setSingleShot(True)
-        self._fit.setInterval(REDRAW)
-        self._fit.timeout.connect(self.viewer.reset_view)
+        self._redraw = once(self, self.refresh, REDRAW)
+        self._settled = once(self, self._place_layers, SETTLED)
+        self._fit = once(self, self.viewer.reset_view, REDRAW)
         self._connect()
-        self._list_scans()
+        self.chosen_scan.list_scans()
 
     def sizeHint(self) -> QSize:
         """Size that the dock asks for; called by Qt."""
@@ -96,7 +86,7 @@ class RicomPanel(QWidget):
     # Connections
 
     def _connect(self) -> None:
-        self.scans.currentIndexChanged.connect(self._scan_chosen)
+        self.chosen_scan.chosen.connect(self._open)
         self.set_shape.clicked.connect(self.apply_scan_shape)
         self.run.clicked.connect(self.start)
         self.cancel.clicked.connect(self.stop)
@@ -111,9 +101,8 @@ class RicomPanel(QWidget):
         self.copy.clicked.connect(self.copy_as_python)
         self.save.clicked.connect(self._save)
         self._viewer_slots = (
-            (self.viewer.layers.events.inserted, self._list_scans),
-            (self.viewer.layers.events.removed, self._list_scans),
-            (self.viewer.layers.events.renamed, self._list_scans),
+            (self.viewer.layers.events.inserted, self._layers_changed),
+            (self.viewer.layers.events.removed, self._layers_changed),
             (self.viewer.layers.selection.events.active, self._selected),
             (self.viewer.dims.events.order, self._show_plane),
         )
@@ -127,6 +116,7 @@ class RicomPanel(QWidget):
 
     def close_panel(self) -> None:
         """Stop the pass and let go of the viewer. The images stay."""
+        self.chosen_scan.close()
         for emitter, slot in self._viewer_slots:
             emitter.disconnect(slot)
         self._viewer_slots = ()
@@ -137,34 +127,24 @@ class RicomPanel(QWidget):
             self.images.close()
 
     @property
+    def scan_layer(self) -> Any:
+        """Layer of the scan, or `None`."""
+        return self.chosen_scan.layer
+
+    @property
     def kept(self) -> KeptMoments | None:
         """Moments of the scan, as far as they were seen; `None` before a run."""
         return self.images.kept
 
     # The scan
 
-    def _list_scans(self, event: Any = None) -> None:
-        """Offer the scans of the viewer; the chosen one stays chosen."""
-        if not is_alive(self):
-            return
-        if grid_of(self.viewer).enabled:
+    def _layers_changed(self, event: Any = None) -> None:
+        if is_alive(self) and grid_of(self.viewer).enabled:
             self._fit.start()  # its parts have become smaller or larger
-        layers = scan_layers(self.viewer)
-        with quiet(self.scans):
-            self.scans.clear()
-            for layer in layers:
-                self.scans.addItem(layer.name, layer)
-            if self.scan_layer in layers:
-                self.scans.setCurrentIndex(layers.index(self.scan_layer))
-        if self.scan_layer not in layers or self.scan_layer is None:
-            self._scan_chosen()
 
-    def _scan_chosen(self, index: int = -1) -> None:
-        layer = self.scans.currentData()
-        if layer is not None and layer == self.scan_layer:
-            return
+    def _open(self, layer: Any) -> None:
+        """Turn to another scan, or to none."""
         self.stop()
-        self.scan_layer = layer
         self.images.start(layer, None)
         for widget in (self.run, self.set_shape, self.controls, self.copy, self.save):
             widget.setEnabled(layer is not None)
@@ -195,8 +175,7 @@ class RicomPanel(QWidget):
         except (ValueError, OSError) as error:
             self.say(str(error))
             return
-        self.scan_layer = None  # everything about it is different now
-        self._scan_chosen()
+        self._open(layer)  # everything about it is different now
 
     # The pass over the data
 
@@ -243,7 +222,7 @@ class RicomPanel(QWidget):
         self.images.moments_changed()
         self.progress.setValue(int(np.count_nonzero(self.kept.seen)))
         if not self._redraw.isActive():
-            self._redraw.start(REDRAW)
+            self._redraw.start()
 
     def _failed(self, error: Exception) -> None:
         self.say(str(error))
@@ -311,16 +290,8 @@ class RicomPanel(QWidget):
         if self.kept is None or not self.kept.seen.any():
             self.say("Run first: the estimate needs the centres of mass.")
             return
-        com = self.kept.com[self.kept.seen]
-        acquisition = acquisition_of(self.scan_layer)
-        com = np.nan_to_num(com - self.kept.center(acquisition))
         try:
-            field = vector_field(com, acquisition.replace(scan_rotation=None, flip_y=None))
-            estimate = estimate_rotation(
-                field.vectors,
-                scan_step=field.scan_step,
-                reference=self.kept.dark_field(acquisition),
-            )
+            estimate = rotation_from(self.kept, acquisition_of(self.scan_layer))
         except ValueError as error:
             self.say(str(error))
             return

@@ -1,13 +1,13 @@
-"""Work in threads that cannot outlive, or call, the widget that started it."""
+"""Later work, in threads or not, that cannot outlive, or call, the widget that wanted it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
-__all__ = ["is_alive", "start_worker"]
+__all__ = ["is_alive", "once", "start_worker"]
 
 
 def is_alive(widget: QObject) -> bool:
@@ -23,6 +23,25 @@ def is_alive(widget: QObject) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def once(parent: QObject, slot: Callable[[], Any], milliseconds: int = 0) -> QTimer:
+    """Timer that calls a function once each time it is started.
+
+    Parameters
+    ----------
+    parent
+        The timer stops when it is gone.
+    slot
+        To call.
+    milliseconds
+        How long after the last start.
+    """
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(slot)
+    return timer
 
 
 def start_worker(
