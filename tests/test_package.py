@@ -57,7 +57,7 @@ def test_every_public_name_is_callable_whatever_was_imported_before():
     """A function and the module it comes from may share a name; the function must win."""
     code = """
 import importlib, json, pkgutil, stem_plugins
-layers = ("optics", "lazy", "imaging", "simulation", "io")
+layers = ("optics", "lazy", "imaging", "simulation", "io", "models", "restoration")
 for layer in layers:
     package = importlib.import_module(f"stem_plugins.{layer}")
     for module in pkgutil.iter_modules(package.__path__):
@@ -81,7 +81,7 @@ def test_importing_the_package_costs_under_0_3_cpu_seconds():
     assert float(run(code)) < 0.3
 
 
-@pytest.mark.parametrize("layer", ["optics", "lazy", "imaging", "simulation", "io"])
+@pytest.mark.parametrize("layer", ["optics", "lazy", "imaging", "simulation", "io", "models"])
 def test_array_layers_load_no_viewer_and_no_torch(layer):
     code = (
         f"import sys, stem_plugins.{layer}; [getattr(stem_plugins.{layer}, n) for n in "

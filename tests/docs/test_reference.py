@@ -19,7 +19,9 @@ def documented(page: str) -> set[str]:
     return {name.rsplit(".", 1)[-1] for name in [*listed, *directives]}
 
 
-@pytest.mark.parametrize("module", ["", "imaging", "io", "optics", "simulation", "lazy"])
+@pytest.mark.parametrize(
+    "module", ["", "imaging", "io", "optics", "simulation", "lazy", "models", "restoration"]
+)
 def test_array_functions_are_in_the_reference(module):
     names = importlib.import_module(f"stem_plugins.{module}".rstrip(".")).__all__
     assert set(names) <= documented("api.rst")

@@ -134,10 +134,12 @@ def save_weights(
         "details": dict(details or {}),
     }
     description["sha256"] = checksum(arrays, description)
-    save_file = _safetensors().save_file
+    # One entry only: the library gives several entries an order that changes from run to run.
+    metadata = {_ENTRY: json.dumps(description, sort_keys=True)}
+    contents = _safetensors().save(arrays, metadata=metadata)
     with complete_or_nothing(path, overwrite=overwrite) as (temporary,):
-        # One entry only: the library gives several entries an order that changes from run to run.
-        save_file(arrays, temporary, metadata={_ENTRY: json.dumps(description, sort_keys=True)})
+        # Not by the library's save_file, whose files only their owner may read.
+        temporary.write_bytes(contents)
     return path
 
 
