@@ -54,6 +54,16 @@ def test_equals_numpy_for_every_type_and_byte_order(rng, dtype, masked):
     expected = np.einsum("abij,nij->nab", frames, np.array(detectors, float))
     np.testing.assert_allclose(result.images, expected, rtol=1e-12)
     np.testing.assert_allclose(result.pattern, data.astype(float).mean((0, 1)), rtol=1e-12)
+    counted = data if mask is None else data[:, :, mask]
+    np.testing.assert_array_equal(result.peak, counted.max(axis=(2, 3)[: counted.ndim - 2]))
+
+
+@pytest.mark.parametrize("dtype", ["i1", "<i2", ">i4", ">f4", "<f8"])
+def test_peak_of_patterns_below_zero(rng, dtype):
+    data = -random_scan(rng, dtype) - np.ones((), dtype)
+    data[0, 0] += -1
+    result = moments(data, center=(0, 0))
+    np.testing.assert_array_equal(result.peak, data.max(axis=(2, 3)))
 
 
 @pytest.mark.parametrize(
@@ -74,6 +84,7 @@ def test_reads_strided_views_as_numpy_does(rng, view):
     result = moments(data, center=(0, 0))
     np.testing.assert_array_equal(result.total, total)
     np.testing.assert_allclose(result.com, com, rtol=1e-12)
+    np.testing.assert_array_equal(result.peak, data.max(axis=(2, 3)))
 
 
 def test_reads_a_memory_map_with_headers_between_the_frames(tmp_path, rng):
@@ -124,6 +135,7 @@ def test_chunking_changes_nothing(data, chunks):
     lazy = lazy.compute()
     np.testing.assert_array_equal(lazy.total, eager.total)
     np.testing.assert_array_equal(lazy.images, eager.images)
+    np.testing.assert_array_equal(lazy.peak, eager.peak)
     np.testing.assert_allclose(lazy.com, eager.com, atol=1e-12)
     np.testing.assert_allclose(lazy.pattern, eager.pattern, rtol=1e-12)
 

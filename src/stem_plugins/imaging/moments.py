@@ -61,6 +61,9 @@ class Moments:
         it was not asked for. The mask does not apply to it.
     center
         The centre that was subtracted [px], (ky, kx).
+    peak
+        Largest pixel of each pattern among those that count, (scan_y, scan_x). Where it reaches
+        what the detector's counter can hold, the pattern is saturated.
     """
 
     total: np.ndarray | da.Array
@@ -68,6 +71,7 @@ class Moments:
     images: np.ndarray | da.Array
     pattern: np.ndarray | da.Array | None
     center: np.ndarray | da.Array
+    peak: np.ndarray | da.Array
 
     def compute(self) -> Moments:
         """Return the same with NumPy arrays, all computed in one pass."""
@@ -119,7 +123,7 @@ class _Pass:
 class _Block(NamedTuple):
     """Raw sums of a block of frames."""
 
-    values: np.ndarray  # (rows, columns, 3 + detectors): total, Σ y v, Σ x v, detectors
+    values: np.ndarray  # (rows, columns, 4 + detectors): total, Σ y v, Σ x v, peak, detectors
     pattern: np.ndarray | None  # sum of the frames
 
 
@@ -308,6 +312,7 @@ def _lazy_moments(data: da.Array, task: _Pass, center: tuple[float, float] | Non
         field("images", (task.detector_count, *scan)),
         field("pattern", detector) if task.pattern else None,
         field("center", (2,)),
+        field("peak", scan),
     )
 
 
@@ -348,7 +353,9 @@ def _block_moments(block: np.ndarray, offset: tuple[int, int], *, task: _Pass) -
     block = readable(np.asarray(block))
     pixels, start, strides = flat_pixels(block)
     dtype = accumulator_dtype(block.dtype)
-    values = np.zeros((*block.shape[:2], 3))
+    peaks = np.zeros(block.shape[3], pixels.dtype)
+    lowest = _lowest(pixels.dtype)
+    values = np.zeros((*block.shape[:2], 4))
     images = np.zeros((*block.shape[:2], task.detector_count))
     pattern = np.zeros(task.detector_shape if task.pattern else (0, 0))
     moments_of_frames(
@@ -362,6 +369,8 @@ def _block_moments(block: np.ndarray, offset: tuple[int, int], *, task: _Pass) -
         task.detectors,
         np.zeros(block.shape[3], dtype),
         np.zeros(block.shape[3], dtype),
+        peaks,
+        lowest,
         np.zeros(task.detectors.weight.size, dtype),
         values,
         images,
@@ -375,6 +384,11 @@ def _block_moments(block: np.ndarray, offset: tuple[int, int], *, task: _Pass) -
             "numpy.nan_to_num."
         )
     return _Block(np.concatenate([values, images], axis=2), pattern if task.pattern else None)
+
+
+def _lowest(dtype: np.dtype) -> np.generic:
+    """Return what no pixel of this type is below."""
+    return dtype.type(-np.inf if dtype.kind == "f" else np.iinfo(dtype).min)
 
 
 def _beside(blocks: Sequence[_Block]) -> _Block:
@@ -407,7 +421,8 @@ def _join(grid: list[list[_Block]], *, center: tuple[float, float] | None) -> Mo
     return Moments(
         total=values[..., 0],
         com=np.where(empty, 0, com - place),
-        images=np.moveaxis(values[..., 3:], -1, 0),
+        images=np.moveaxis(values[..., 4:], -1, 0),
         pattern=np.sum(patterns, axis=0) / values[..., 0].size if patterns else None,
         center=place,
+        peak=values[..., 3],
     )
