@@ -32,6 +32,7 @@ __all__ = [
     "set_flat_image",
     "show_images",
     "show_patterns",
+    "show_thumbnail",
 ]
 
 #: Order of the axes: the last two are on screen.
@@ -112,7 +113,7 @@ def _flat(data: np.ndarray, over_scan: bool) -> np.ndarray:
 
 
 def set_flat_image(layer: Image, image: np.ndarray) -> None:
-    """Replace the picture of a layer over a scan.
+    """Replace the picture of a layer over a scan; its thumbnail may stay behind.
 
     Parameters
     ----------
@@ -125,9 +126,21 @@ def set_flat_image(layer: Image, image: np.ndarray) -> None:
     if layer.data.shape == data.shape and layer.data.dtype == data.dtype:
         # Twice as fast as a new array, for which the viewer lays out all its axes anew.
         layer.data[...] = data
-        layer.refresh(extent=False)
+        # The list of layers would be drawn anew for each thumbnail: see `show_thumbnail`.
+        layer.refresh(extent=False, thumbnail=False)
     else:
         layer.data = data
+
+
+def show_thumbnail(layer: Image) -> None:
+    """Bring the thumbnail of a layer up to date after `set_flat_image`.
+
+    Parameters
+    ----------
+    layer
+        Image layer; a hidden one gets its thumbnail as soon as it is shown.
+    """
+    layer.refresh(extent=False, data_displayed=False, highlight=False)
 
 
 def add_image_over_scan(viewer: ViewerModel, layer_data: LayerData, scan: Any = None) -> Image:

@@ -1,24 +1,31 @@
-"""Result images that follow the settings: the one in front at once, the others right after it."""
+"""Result images that follow the settings: those on screen at once, the others once all is quiet."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from stem_plugins.napari.kept_moments import KeptMoments
 from stem_plugins.napari.planes import flat_image
 from stem_plugins.napari.ricom_model import RicomSettings, compute_field, compute_image
 from stem_plugins.napari.widgets.result_layers import ResultLayers
-from stem_plugins.napari.widgets.worker import is_alive
+from stem_plugins.napari.widgets.worker import is_alive, once
 from stem_plugins.optics.acquisition import Acquisition
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 __all__ = ["LiveImages"]
+
+#: Images on screen are made together, and drawn once, as long as it takes no longer [s].
+TOGETHER = 0.03
+
+#: How long settings must stand still before images that nobody sees, and thumbnails, follow [ms].
+SETTLED = 250
 
 
 class LiveImages(QObject):
@@ -56,10 +63,9 @@ class LiveImages(QObject):
         self._settings, self._acquisition = RicomSettings(), Acquisition()
         self._field: tuple[Any, Any] = (None, None)
         self._made: dict[str, Any] = {}
-        self._waiting: list[str] = []
-        self._next = QTimer(self)
-        self._next.setSingleShot(True)
-        self._next.timeout.connect(self._make_next)
+        self._first: list[str] = []  # on screen
+        self._later: list[str] = []
+        self._next = once(self, self._make_next)
 
     def start(self, scan_layer: Any, kept: KeptMoments | None) -> None:
         """Turn to another scan, or begin with one anew.
@@ -75,7 +81,7 @@ class LiveImages(QObject):
             self.results.forget()
         self.scan_layer, self.kept = scan_layer, kept
         self._made.clear()
-        self._waiting.clear()
+        self._take_waiting()
         self._version += 1
 
     def moments_changed(self) -> None:
@@ -90,7 +96,7 @@ class LiveImages(QObject):
     def update(
         self, names: Sequence[str], settings: RicomSettings, acquisition: Acquisition
     ) -> None:
-        """Bring images up to date: the one in front now, the others as soon as Qt has time.
+        """Bring images up to date: those on screen now, the others after a pause.
 
         Parameters
         ----------
@@ -100,23 +106,25 @@ class LiveImages(QObject):
             What to make them with.
         """
         self._next.stop()
+        self._take_waiting()
         self._settings, self._acquisition = settings, acquisition
         for name, _ in list(self.results):
             if name not in names:
                 self.results.remove(name)
         if self.kept is None or not self.kept.seen.any():
             return
-        front = self.front(names)
-        self._waiting = [name for name in names if name != front]
-        if front is not None:
-            self._make(front)
-        self._next.start(0)
+        new = [name for name in names if name not in self.results]
+        first = dict.fromkeys([self.front(names), *self.results.on_screen(), *new])
+        self._first = [name for name in first if name in names]
+        self._later = [name for name in names if name not in first]
+        self._make_first()
 
     def finish(self) -> None:
-        """Bring the images that still wait up to date now."""
+        """Bring all images that still wait, and thumbnails, up to date now."""
         self._next.stop()
-        while self._waiting:
-            self._make(self._waiting.pop(0))
+        for name in self._take_waiting():
+            self._make(name)
+        self.results.show_thumbnails()
 
     def front(self, names: Sequence[str] | None = None) -> str | None:
         """Name of the image in front: the selected layer if it is seen, else the topmost.
@@ -141,10 +149,28 @@ class LiveImages(QObject):
         if name is not None and name in self.results:
             self._front_changed(name, flat_image(self.results.layer(name)))
 
+    def _take_waiting(self) -> list[str]:
+        waiting = self._first + self._later
+        self._first, self._later = [], []
+        return waiting
+
+    def _make_first(self) -> None:
+        """Make images on screen, several together, so that they are drawn at the same time."""
+        end = time.monotonic() + TOGETHER
+        while self._first:
+            self._make(self._first.pop(0))
+            if time.monotonic() > end:
+                break
+        self._next.start(0 if self._first else SETTLED)
+
     def _make_next(self) -> None:
-        if self._waiting:
-            self._make(self._waiting.pop(0))
+        if self._first:
+            self._make_first()
+        elif self._later:
+            self._make(self._later.pop(0))
             self._next.start(0)
+        else:
+            self.results.show_thumbnails()
 
     def _make(self, name: str) -> None:
         """Make an image and show it, unless it is there already."""
@@ -163,7 +189,7 @@ class LiveImages(QObject):
                 self._field = (of_field, compute_field(kept, acquisition, settings.descan))
             image, unit = compute_image(name, kept, self._field[1], settings)
         except ValueError as error:
-            self._waiting.clear()
+            self._take_waiting()
             self._failed(error)
             return
         parameters = {"method": name, **settings.to_dict(), "acquisition": acquisition.to_dict()}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
@@ -38,6 +42,22 @@ class Plots(QTabWidget):
         self.addTab(self.pattern, "Mean pattern")
         self.addTab(self.kernel, "Kernel")
         self.setMinimumHeight(250)
+        self._due: dict[QWidget, Callable[[], None]] = {}
+        self.currentChanged.connect(lambda _: self._draw_seen())
+
+    def showEvent(self, event: Any) -> None:
+        """Make up for what was asked while nobody looked; called by Qt."""
+        super().showEvent(event)
+        self._draw_seen()
+
+    def _when_seen(self, view: QWidget, draw: Callable[..., None], *values: Any) -> None:
+        """Draw now, or as soon as somebody looks at the tab."""
+        self._due[view] = functools.partial(draw, *values)
+        self._draw_seen()
+
+    def _draw_seen(self) -> None:
+        if self.isVisible() and self.currentWidget() in self._due:
+            self._due.pop(self.currentWidget())()
 
     def show_image(
         self, name: str, image: np.ndarray, settings: RicomSettings, acquisition: Acquisition
@@ -51,6 +71,11 @@ class Plots(QTabWidget):
         settings, acquisition
             Pass band and scan step.
         """
+        self._when_seen(self.fourier, self._draw_fourier, name, image, settings, acquisition)
+
+    def _draw_fourier(
+        self, name: str, image: np.ndarray, settings: RicomSettings, acquisition: Acquisition
+    ) -> None:
         step, unit, cycles = (1.0, 1.0), "px⁻¹", 1.0
         if acquisition.scan_step is not None:
             step, unit = tuple(s / ANGSTROM_PER_NM for s in acquisition.scan_step), "nm⁻¹"
@@ -78,6 +103,11 @@ class Plots(QTabWidget):
         settings, acquisition
             Radii, centre and detector pixel.
         """
+        self._when_seen(self.pattern, self._draw_pattern, kept, settings, acquisition)
+
+    def _draw_pattern(
+        self, kept: KeptMoments, settings: RicomSettings, acquisition: Acquisition
+    ) -> None:
         center = kept.center(acquisition)
         step, unit = acquisition.diffraction_step or (1.0, 1.0), "px"
         mean_step = float(np.sqrt(step[0] * step[1]))

@@ -9,7 +9,12 @@ import numpy as np
 
 from stem_plugins.napari.contrast import image_limits
 from stem_plugins.napari.layers import image_layer, set_acquisition
-from stem_plugins.napari.planes import add_image_over_scan, set_flat_image
+from stem_plugins.napari.planes import (
+    add_image_over_scan,
+    grid_of,
+    set_flat_image,
+    show_thumbnail,
+)
 from stem_plugins.optics.acquisition import Acquisition
 
 if TYPE_CHECKING:
@@ -20,6 +25,9 @@ __all__ = ["ResultLayers"]
 
 #: Colour maps by image; the others are grey. Signed images are symmetric about zero.
 SIGNED = ("COM x", "COM y", "Divergence")
+
+#: Kinds of blending that let nothing below be seen.
+COVERING = ("translucent", "translucent_no_depth", "opaque")
 
 
 class ResultLayers:
@@ -38,6 +46,7 @@ class ResultLayers:
         self._removed = removed
         self._layers: dict[str, Image] = {}
         self._limits: dict[str, tuple[float, float]] = {}
+        self._thumbnails_due: set[str] = set()
         self._named = False
         viewer.layers.events.removed.connect(self._on_removed)
 
@@ -50,6 +59,7 @@ class ResultLayers:
         """Start anew: the next images become new layers."""
         self._layers.clear()
         self._limits.clear()
+        self._thumbnails_due.clear()
 
     def __iter__(self) -> Any:
         return iter(self._layers.items())
@@ -97,6 +107,7 @@ class ResultLayers:
             self.show_names(self._named)
         else:
             set_flat_image(layer, image)
+            self._thumbnails_due.add(name)
             layer.metadata.update(unit=unit, parameters=dict(parameters))
             if limits is not None and tuple(layer.contrast_limits) == self._limits.get(name):
                 _set_limits(layer, limits)
@@ -109,6 +120,23 @@ class ResultLayers:
         self._limits.pop(name, None)
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
+
+    def on_screen(self) -> list[str]:
+        """Names of the images that a user can see now, the topmost first."""
+        names = {layer: name for name, layer in self._layers.items() if layer.visible}
+        side_by_side, seen = grid_of(self._viewer).enabled, []
+        for layer in reversed(self._viewer.layers):
+            if layer in names:
+                seen.append(names[layer])
+                if not side_by_side and layer.opacity == 1 and layer.blending in COVERING:
+                    break
+        return seen
+
+    def show_thumbnails(self) -> None:
+        """Bring the thumbnails of all changed images up to date."""
+        for name in self._thumbnails_due & set(self._layers):
+            show_thumbnail(self._layers[name])
+        self._thumbnails_due.clear()
 
     def show_names(self, shown: bool) -> None:
         """Write the names of the images into their corners, or not."""
@@ -144,4 +172,6 @@ def _set_limits(layer: Image, limits: tuple[float, float]) -> None:
     if not (inside and 4 * (limits[1] - limits[0]) > high - low):
         margin = (limits[1] - limits[0]) / 2
         layer.contrast_limits_range = (limits[0] - margin, limits[1] + margin)
-    layer.contrast_limits = limits
+    # The thumbnail follows later: the list of layers would be drawn anew for each.
+    with layer.events.thumbnail.blocker():
+        layer.contrast_limits = limits
