@@ -1,4 +1,4 @@
-"""The command line: ``stem-plugins info``, ``convert``, ``ricom`` and ``demo``.
+"""The command line: ``stem-plugins info``, ``convert``, ``ricom``, ``demo`` and ``weights``.
 
 One module per command. Each has ``add_parser``, which only describes options, and ``run``, which
 imports what it needs when it is called: ``stem-plugins --help`` answers at once.

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 import stem_plugins
-from stem_plugins.cli import convert, demo, info, messages, ricom
+from stem_plugins.cli import convert, demo, info, messages, ricom, weights
 from stem_plugins.cli.options import attach_numbers
 
 __all__ = ["build_parser", "main"]
@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     traceback_help = "show the full traceback of an error"
     parser.add_argument("--verbose", action="store_true", help=traceback_help)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (demo, info, convert, ricom):
+    for module in (demo, info, convert, ricom, weights):
         command = module.add_parser(commands)
         # Without a default of its own, so that it may also stand before the command.
         command.add_argument(

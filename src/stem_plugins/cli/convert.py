@@ -49,7 +49,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "--counter-depth",
         type=int,
         choices=(1, 6, 12, 24),
-        help="bits per count in a .mib; otherwise the fewest into which all counts fit",
+        help="bits per count in a .mib; otherwise the fewest that leave room above all counts",
     )
     add_reading_options(parser)
     add_acquisition_options(parser)

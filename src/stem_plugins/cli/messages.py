@@ -27,6 +27,7 @@ SHELL_WORDS = (
     (r"\(overwrite=True in Python, --overwrite in the shell\)", "(--overwrite)"),
     (r"dataset=\.\.\.", "--dataset NAME"),
     (r" Leave them out with mask=, or replace them, for example by numpy\.nan_to_num\.", ""),
+    (r": leave it out with mask=\.", ", which Python and HyperSpy can leave out by a mask."),
     (r"Pass beam_energy\.", "Give it: --beam-energy 200."),
     (r"\bscan_shape\b", "--scan"),
     (r"\brepeat=", "--repeat "),

@@ -6,7 +6,6 @@ the rotation between detector and scan, if nobody knows.
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,8 +15,8 @@ import numpy as np
 from stem_plugins.cli.messages import bar_style
 from stem_plugins.imaging.field import vector_field
 from stem_plugins.imaging.moments import Moments, moments
+from stem_plugins.imaging.pattern_checks import largest_count_of, warn_of_patterns
 from stem_plugins.imaging.rotation import RotationEstimate, estimate_rotation
-from stem_plugins.imaging.saturation import saturated_pixels
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -93,65 +92,30 @@ def scan_moments(
     UserWarning
         Some patterns are empty or saturated.
     """
-    import dask
     from tqdm.dask import TqdmCallback
 
     lazy = moments(scan.data, detectors=detectors, center=center, pattern=pattern)
-    limit = _largest_count(scan)
-    saturated = None if limit is None else saturated_pixels(scan.data, limit)
-    fields = {field.name: getattr(lazy, field.name) for field in dataclasses.fields(lazy)}
     with TqdmCallback(**bar_style("reading")):
-        # Together, so that each block is read once for both.
-        fields, saturated = dask.compute(fields, saturated)
-    result = Moments(**fields)
-    check_patterns(result.total)
-    if saturated is not None and saturated[0].any():
-        _warn_of_saturation(*saturated, limit)
+        result = lazy.compute()
+    check_patterns(result, largest_count_of(scan.data.dtype, scan.largest_count))
     return result
 
 
-def check_patterns(total: np.ndarray) -> None:
-    """Refuse a scan of nothing, and warn of patterns without counts.
+def check_patterns(result: Moments, largest_count: int | None = None) -> None:
+    """Refuse a scan of nothing, and warn of patterns without counts or with saturated pixels.
 
     Parameters
     ----------
-    total
-        Sum of each pattern, (scan_y, scan_x).
+    result
+        Of the pass.
+    largest_count
+        Most that a pixel can count, where it is known.
     """
-    empty = np.count_nonzero(~(total > 0))
-    if empty == total.size:
+    if not (result.total > 0).any():
         raise ValueError(
             "All patterns are empty, their sums not above zero: there is nothing to image."
         )
-    if empty:
-        first = tuple(int(i) for i in np.argwhere(~(total > 0))[0])
-        warnings.warn(
-            f"{empty} of {total.size} patterns are empty, the first at scan position {first}; "
-            "their centre of mass counts as zero.",
-            stacklevel=2,
-        )
-
-
-def _largest_count(scan: Scan) -> int | None:
-    """Return the count at which the detector stops, or None where that is not known."""
-    depth = scan.metadata.get("mq1", {}).get("counter_depth")
-    if depth is not None:
-        # With one bit, every pixel that was hit is full.
-        return 2**depth - 1 if depth > 1 else None
-    if scan.data.dtype.kind in "iu" and scan.data.dtype.itemsize <= 2:
-        return int(np.iinfo(scan.data.dtype).max)
-    return None
-
-
-def _warn_of_saturation(per_pattern: np.ndarray, per_pixel: np.ndarray, limit: int) -> None:
-    patterns, pixels = np.count_nonzero(per_pattern), np.count_nonzero(per_pixel)
-    worst = tuple(int(i) for i in np.unravel_index(per_pixel.argmax(), per_pixel.shape))
-    warnings.warn(
-        f"{patterns} of {per_pattern.size} patterns are saturated: {pixels} detector pixels reach "
-        f"{limit}, the most that they can count, pixel {worst} in {int(per_pixel.max())} patterns. "
-        "Images are wrong there.",
-        stacklevel=3,
-    )
+    warn_of_patterns(result, largest_count=largest_count)
 
 
 def settle_rotation(

@@ -7,6 +7,7 @@ wins over what the data file itself says.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -233,9 +234,8 @@ def open_scan(arguments: argparse.Namespace) -> Scan:
         ``data`` is a dask array.
     """
     from stem_plugins.io.formats import read_scan
-    from stem_plugins.io.scan import Scan
 
     check_is_file(arguments.file)
     given = given_acquisition(arguments)
     scan = read_scan(arguments.file, beam_energy=given.beam_energy, **reading_options(arguments))
-    return Scan(scan.data, scan.acquisition.replace(**given.to_dict()), scan.metadata)
+    return dataclasses.replace(scan, acquisition=scan.acquisition.replace(**given.to_dict()))

@@ -1,7 +1,7 @@
 """CRC-32C (Castagnoli), the checksum in TensorFlow's files, over whole arrays at once.
 
-The checksum is linear over bits, so a long message is cut into equal lanes which advance together,
-four bytes at a step, and whose remainders are then merged in pairs. Pure NumPy: some 100 MB/s.
+The checksum is linear over bits, so a message is cut into lanes of equal length which advance
+together, four bytes at a step, and whose remainders are then merged in pairs. Plain NumPy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 __all__ = ["crc32c"]
 
 _POLYNOMIAL = 0x82F63B78  # bits reversed
-_LANES = 1024
+_STEPS = 64  # of four bytes, in each lane
 
 
 def crc32c(message: bytes | memoryview | np.ndarray) -> int:
@@ -37,23 +37,21 @@ def crc32c(message: bytes | memoryview | np.ndarray) -> int:
     data = np.frombuffer(message, np.uint8)
     if data.size < 4:
         return _crc32c_by_bit(data)
-    lanes = _LANES if data.size > 16 * _LANES else 1
+    lanes = 1 << (max(0, data.size - 1) // (4 * _STEPS)).bit_length()
     # Zeros in front change nothing where the register starts from zero; starting from ones, as
     # the standard does, is the same as inverting the first four bytes.
-    padded = np.zeros(-(-data.size // (4 * lanes)) * 4 * lanes, np.uint8)
-    padded[padded.size - data.size :] = data
-    padded[padded.size - data.size :][:4] ^= 0xFF
-    words = np.ascontiguousarray(padded.view("<u4").reshape(lanes, -1).T)
-    low, high = _tables()
+    padded = np.zeros(lanes * 4 * _STEPS, np.uint8)
+    start = padded.size - data.size
+    padded[start:] = data
+    padded[start : start + 4] ^= 0xFF
+    words = np.ascontiguousarray(padded.view("<u4").reshape(lanes, _STEPS).T)
     register = np.zeros(lanes, np.uint32)
     for word in words:
-        register ^= word
-        register = low[register & 0xFFFF] ^ high[register >> 16]
-    if lanes > 1:
-        shift = _power(_shift_by_word(), len(words))
-        while register.size > 1:
-            register = _apply(shift, register[0::2]) ^ register[1::2]
-            shift = _apply(shift, shift)
+        register = _advance(register ^ word, 0)
+    level = _STEPS.bit_length() - 1
+    while register.size > 1:
+        register = _advance(register[0::2], level) ^ register[1::2]
+        level += 1
     return int(register[0]) ^ 0xFFFFFFFF
 
 
@@ -66,35 +64,34 @@ def _crc32c_by_bit(data: np.ndarray) -> int:
     return register ^ 0xFFFFFFFF
 
 
-def _apply(operator: np.ndarray, registers: np.ndarray) -> np.ndarray:
-    """Apply a linear operator, given by its images of the 32 single bits, to registers."""
-    result = np.zeros_like(registers)
-    for bit, image in enumerate(operator):
-        result ^= np.where(registers >> np.uint32(bit) & np.uint32(1), image, np.uint32(0))
-    return result
-
-
-def _power(operator: np.ndarray, exponent: int) -> np.ndarray:
-    result = np.uint32(1) << np.arange(32, dtype=np.uint32)  # the identity
-    while exponent:
-        if exponent & 1:
-            result = _apply(operator, result)
-        operator = _apply(operator, operator)
-        exponent >>= 1
-    return result
+def _advance(registers: np.ndarray, level: int) -> np.ndarray:
+    """Feed ``2**level`` words of zeros into registers."""
+    low, high = _tables(level)
+    advanced: np.ndarray = low[registers & 0xFFFF] ^ high[registers >> 16]
+    return advanced
 
 
 @cache
-def _shift_by_word() -> np.ndarray:
-    """Return the operator that feeds 32 zero bits."""
+def _tables(level: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what becomes of all lower and of all upper halves of a register."""
+    halves = np.arange(1 << 16, dtype=np.uint32)
+    images = _images(level)
+    return _apply(images, halves), _apply(images, halves << 16)
+
+
+@cache
+def _images(level: int) -> np.ndarray:
+    """Return what becomes of the 32 single bits."""
+    if level:
+        return _apply(_images(level - 1), _images(level - 1))
     bits = np.uint32(1) << np.arange(32, dtype=np.uint32)
     for _ in range(32):
         bits = np.where(bits & np.uint32(1), bits >> 1 ^ np.uint32(_POLYNOMIAL), bits >> 1)
     return bits
 
 
-@cache
-def _tables() -> tuple[np.ndarray, np.ndarray]:
-    """Return that operator's images of all lower and of all upper halves of a register."""
-    halves = np.arange(1 << 16, dtype=np.uint32)
-    return _apply(_shift_by_word(), halves), _apply(_shift_by_word(), halves << 16)
+def _apply(images: np.ndarray, registers: np.ndarray) -> np.ndarray:
+    result = np.zeros_like(registers)
+    for bit, image in enumerate(images):
+        result ^= np.where(registers >> np.uint32(bit) & np.uint32(1), image, np.uint32(0))
+    return result

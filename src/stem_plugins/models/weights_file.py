@@ -121,7 +121,10 @@ def save_weights(
     path = Path(path)
     if path.suffix.lower() != ".safetensors":
         raise ValueError(f"Weights are written as .safetensors, not as {path.name!r}.")
-    arrays = {key: np.ascontiguousarray(array) for key, array in tensors.items()}
+    arrays = {
+        key: np.asarray(array, dtype=np.asarray(array).dtype.newbyteorder("="), order="C")
+        for key, array in tensors.items()
+    }
     _check_numbers(arrays)
     from stem_plugins import __version__
 
