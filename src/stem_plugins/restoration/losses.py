@@ -164,7 +164,10 @@ def fourier_loss(
     _check_shapes(restored, truth)
     if not 0 < gamma <= 1:
         raise ValueError(f"The exponent γ must be above 0 and at most 1, not {gamma}.")
-    amplitude = torch.fft.rfft2((truth - restored).float(), norm="ortho").abs()
+    difference = truth - restored
+    # The transform knows no half precision.
+    difference = difference.to(torch.promote_types(difference.dtype, torch.float32))
+    amplitude = torch.fft.rfft2(difference, norm="ortho").abs()
     power = amplitude.clamp_min(floor) ** gamma
     linear = amplitude * floor ** (gamma - 1)
     each = torch.where(amplitude > floor, power, linear)
