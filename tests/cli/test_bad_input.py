@@ -123,8 +123,17 @@ def test_saturated_frames(works, tmp_path, counts):
     counts[7, 1, 10, 5] = 4095
     write_merlin(tmp_path / "full.mib", counts, counter_depth=12)
     _, warnings = works(*ricom(tmp_path / "full.mib"))
-    assert "2 of 1020 patterns are saturated: 2 detector pixels reach 4095" in warnings
-    assert "pixel (10, 5) in 2 patterns" in warnings
+    assert "2 of 1020 patterns are saturated, the first at scan position (2, 3)" in warnings
+    assert "A pixel reaches 4095, the most that it can count" in warnings
+
+
+def test_hot_pixels_are_called_so(works, tmp_path, counts):
+    counts = counts.copy()
+    counts[..., 9, 8] = 63
+    write_merlin(tmp_path / "hot.mib", np.minimum(counts, 63), counter_depth=6)
+    _, warnings = works(*ricom(tmp_path / "hot.mib"))
+    assert "1020 of 1020 patterns are saturated" in warnings
+    assert "that is a hot pixel of the detector, which Python and HyperSpy can leave" in warnings
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -133,9 +142,19 @@ def test_saturated_frames_of_a_format_without_depth(works, tmp_path, dtype):
     counts[4, 4, 2, 3] = np.iinfo(dtype).max
     np.save(tmp_path / "full.npy", counts)
     _, warnings = works(*ricom(tmp_path / "full.npy"))
-    assert f"1 of 90 patterns are saturated: 1 detector pixels reach {np.iinfo(dtype).max}" in (
-        warnings
-    )
+    assert "1 of 90 patterns are saturated, the first at scan position (4, 4)" in warnings
+    assert f"A pixel reaches {np.iinfo(dtype).max}," in warnings
+
+
+def test_patterns_below_zero(works, tmp_path):
+    data = np.ones((9, 10, 8, 8), np.float32)
+    data[2, 5] = data[6, 6] = -1
+    data[8, 0] = 0
+    np.save(tmp_path / "flat.npy", data)
+    _, warnings = works(*ricom(tmp_path / "flat.npy"))
+    assert "2 of 90 patterns are below zero in sum" in warnings
+    assert "the first at scan position (2, 5)" in warnings
+    assert "1 of 90 patterns are empty, the first at scan position (8, 0)" in warnings
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -9,7 +9,16 @@ from hypothesis.extra import numpy as hnp
 from rsciio.quantumdetector import file_reader
 
 from stem_plugins import Acquisition
-from stem_plugins.io import iter_write_merlin, read_merlin, scan_blocks, write_merlin
+from stem_plugins.io import (
+    Scan,
+    convert,
+    iter_write_merlin,
+    read_merlin,
+    read_scan,
+    scan_blocks,
+    write_merlin,
+    write_scan,
+)
 
 SHAPES = hnp.array_shapes(min_dims=4, max_dims=4, min_side=1, max_side=5)
 DTYPES = st.sampled_from(["?", "u1", "i1", "u2", ">u2", "i2", "u4", "i8", "u8", "f4", ">f8"])
@@ -45,10 +54,10 @@ def test_round_trip(tmp_path, data, dtype, shape, lazy):
     ("dtype", "largest", "pixel_type", "depth"),
     [
         ("?", 1, "U08", 1),
-        ("u1", 63, "U08", 6),
-        ("u1", 64, "U16", 12),
-        ("u4", 4095, "U16", 12),
-        ("u2", 4096, "U32", 24),
+        ("u1", 62, "U08", 6),
+        ("u1", 63, "U16", 12),
+        ("u4", 4094, "U16", 12),
+        ("u2", 4095, "U32", 24),
         ("f8", 2**24 - 1, "U32", 24),
     ],
 )
@@ -56,6 +65,22 @@ def test_smallest_pixel_type_that_fits_is_chosen(tmp_path, dtype, largest, pixel
     write_merlin(tmp_path / "scan.mib", np.full((1, 2, 3, 4), largest, dtype))
     header = read_merlin(tmp_path / "scan.hdr").metadata["mq1"]
     assert (header["pixel_type"], header["counter_depth"]) == (pixel_type, depth)
+
+
+@pytest.mark.parametrize(("largest", "limit", "depth"), [(63, 63, 6), (4095, 4095, 12)])
+def test_saturation_survives_conversion(tmp_path, largest, limit, depth):
+    scan = Scan(np.full((1, 2, 3, 4), largest, np.uint16), largest_count=limit)
+    for name in ("a.mib", "b.hspy", "c.mib"):
+        write_scan(tmp_path / name, scan)
+        scan = read_scan(tmp_path / name)
+        assert scan.largest_count == limit
+    assert scan.metadata["mq1"]["counter_depth"] == depth
+
+
+def test_a_full_range_that_is_no_saturation_is_not_taken_for_one(tmp_path):
+    np.save(tmp_path / "a.npy", np.full((1, 2, 3, 4), 63, np.uint16))
+    convert(tmp_path / "a.npy", tmp_path / "a.mib")
+    assert read_scan(tmp_path / "a.mib").largest_count == 4095
 
 
 def test_counter_depth_can_be_given(tmp_path):

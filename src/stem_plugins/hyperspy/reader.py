@@ -110,6 +110,6 @@ def _signal_dictionary(scan: Scan, path: Path) -> dict[str, Any]:
     return {
         "data": scan.data,
         "axes": scan_axes(scan.data.shape, scan.acquisition),
-        "metadata": scan_metadata(scan.acquisition, path.stem),
+        "metadata": scan_metadata(scan.acquisition, path.stem, largest_count=scan.largest_count),
         "original_metadata": dict(scan.metadata),
     }

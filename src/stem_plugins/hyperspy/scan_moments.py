@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import hyperspy.api as hs
@@ -127,8 +128,16 @@ def one_pass(
     mask: Any = None,
     center: tuple[float, float] | None = None,
     pattern: bool = False,
+    vectors: bool = True,
 ) -> tuple[Moments, dict[str, Any]]:
-    """Do the pass on a signal, with its own centre if none is given.
+    """Do the pass on a signal, with its own centre if none is given, and check its patterns.
+
+    Parameters
+    ----------
+    signal, detectors, mask, center, pattern
+        As for `scan_moments`.
+    vectors
+        Whether the centre of mass is wanted, which empty patterns do not have.
 
     Returns
     -------
@@ -136,16 +145,25 @@ def one_pass(
         Arrays.
     used : dict
         Mask and centre as metadata can hold them.
+
+    Warns
+    -----
+    UserWarning
+        Patterns are saturated or empty; where the data are lazy, when the pass is computed.
     """
     if center is None:
         center = read_acquisition(signal).center
     counted = None if mask is None else virtual_detector(signal, mask)
+    stored = signal.metadata.get_item("stem_plugins.largest_count", None)
+    largest_count = imaging.largest_count_of(signal.data.dtype, stored)
+    check = imaging.warn_of_patterns if vectors else imaging.warn_of_saturation
     result = imaging.moments(
         signal,
         center=center,
         detectors=[detector.mask for detector in detectors],
         mask=None if counted is None else counted.mask,
         pattern=pattern,
+        inspect=partial(check, largest_count=largest_count),
     )
     used_mask = None if counted is None else counted.parameters
     used_center = "mean" if center is None else [float(pixel) for pixel in center]

@@ -23,7 +23,7 @@ from stem_plugins.hyperspy.scan_moments import (
 )
 from stem_plugins.hyperspy.vector_maps import VectorMap
 from stem_plugins.hyperspy.virtual_detectors import annulus, virtual_detector
-from stem_plugins.imaging import RotationEstimate, dark_field_detector
+from stem_plugins.imaging import RotationEstimate, dark_field_detector, moments
 from stem_plugins.imaging.center_of_mass import check_vectors
 
 if TYPE_CHECKING:
@@ -408,9 +408,8 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
         chosen = np.unique(np.linspace(0, self.data.shape[0] - 1, rows).round().astype(int))
         if mask is not None:
             mask = virtual_detector(self, mask)
-        part = self._deepcopy_with_new_data(self.data[chosen])
-        part.set_acquisition(center=None)
-        y, x = part.moments(mask=mask, lazy_output=False, show_progressbar=False).center
+        found = moments(self.data[chosen], mask=None if mask is None else mask.mask)
+        y, x = np.asarray(found.center)
         return float(y), float(x)
 
     def virtual_image(
@@ -460,7 +459,9 @@ class STEM4D(Calibrated, ElectronDiffraction2D):
             detector = annulus(self, inner, outer, center=center, units=units)
         else:
             detector = virtual_detector(self, mask)
-        result, _ = one_pass(self._source(lazy_output), detectors=[detector], center=(0, 0))
+        result, _ = one_pass(
+            self._source(lazy_output), detectors=[detector], center=(0, 0), vectors=False
+        )
         image = image_result(
             self,
             result.images[0],

@@ -15,6 +15,11 @@ from stem_plugins.imaging.field import (
 )
 from stem_plugins.imaging.icom import icom
 from stem_plugins.imaging.moments import Moments, iter_moments, moments, virtual_image
+from stem_plugins.imaging.pattern_checks import (
+    largest_count_of,
+    warn_of_patterns,
+    warn_of_saturation,
+)
 from stem_plugins.imaging.ricom import (
     KernelTransfer,
     kernel_transfer,
@@ -23,7 +28,6 @@ from stem_plugins.imaging.ricom import (
     ricom_kernel,
 )
 from stem_plugins.imaging.rotation import RotationEstimate, estimate_rotation
-from stem_plugins.imaging.saturation import saturated_pixels
 
 __all__ = [
     "KernelTransfer",
@@ -40,14 +44,16 @@ __all__ = [
     "icom",
     "iter_moments",
     "kernel_transfer",
+    "largest_count_of",
     "moments",
     "rectangular_detector",
     "remove_descan",
     "ricom",
     "ricom_add",
     "ricom_kernel",
-    "saturated_pixels",
     "to_scan_frame",
     "vector_field",
     "virtual_image",
+    "warn_of_patterns",
+    "warn_of_saturation",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -135,6 +135,7 @@ def moments(
     mask: np.ndarray | None = None,
     pattern: bool = False,
     workers: int | None = None,
+    inspect: Callable[[Moments], None] | None = None,
 ) -> Moments:
     """Total, centre of mass, virtual-detector images and mean pattern, in one pass.
 
@@ -156,6 +157,9 @@ def moments(
     workers
         Threads for NumPy data; ``None``: as many as there are cores. Dask data use dask's
         scheduler.
+    inspect
+        Called once at the end of the pass with its result as NumPy arrays, also where dask
+        computes it: `stem_plugins.imaging.warn_of_patterns`, for example.
 
     Returns
     -------
@@ -180,9 +184,9 @@ def moments(
     _check_center(center)
     task = _Pass.build(data.shape, mask, detectors, pattern)
     if is_lazy(data):
-        return _lazy_moments(data, task, center)
+        return _lazy_moments(data, task, center, inspect)
     blocks = _iter_blocks(np.asarray(data), task, workers or thread_count(), _STEP_BYTES)
-    return _join([[block] for _, block in blocks], center=center)
+    return _join([[block] for _, block in blocks], center=center, inspect=inspect)
 
 
 def iter_moments(
@@ -295,12 +299,17 @@ def _check_center(center: Any) -> None:
         raise ValueError(f"center must be two finite numbers, (ky, kx) in px, not {center!r}.")
 
 
-def _lazy_moments(data: da.Array, task: _Pass, center: tuple[float, float] | None) -> Moments:
+def _lazy_moments(
+    data: da.Array,
+    task: _Pass,
+    center: tuple[float, float] | None,
+    inspect: Callable[[Moments], None] | None,
+) -> Moments:
     """Do the pass over dask data; every field of the result hangs on one task."""
     import dask.array as da
 
     run = partial(_block_moments, task=task)
-    whole = map_scan_blocks(run, data, partial(_join, center=center))
+    whole = map_scan_blocks(run, data, partial(_join, center=center, inspect=inspect))
     scan, detector = data.shape[:2], data.shape[2:]
 
     def field(name: str, shape: tuple[int, ...]) -> da.Array:
@@ -405,7 +414,12 @@ def _absolute_com(values: np.ndarray) -> np.ndarray:
         return np.where(total > 0, values[..., 1:3] / total, np.nan)
 
 
-def _join(grid: list[list[_Block]], *, center: tuple[float, float] | None) -> Moments:
+def _join(
+    grid: list[list[_Block]],
+    *,
+    center: tuple[float, float] | None,
+    inspect: Callable[[Moments], None] | None = None,
+) -> Moments:
     """Turn the raw sums of all blocks, one list per row of blocks, into `Moments`."""
     rows = [_beside(blocks) for blocks in grid]
     values = np.concatenate([row.values for row in rows])
@@ -418,7 +432,7 @@ def _join(grid: list[list[_Block]], *, center: tuple[float, float] | None) -> Mo
         place = np.zeros(2)
     else:
         place = np.nanmean(com, axis=(0, 1))
-    return Moments(
+    result = Moments(
         total=values[..., 0],
         com=np.where(empty, 0, com - place),
         images=np.moveaxis(values[..., 4:], -1, 0),
@@ -426,3 +440,6 @@ def _join(grid: list[list[_Block]], *, center: tuple[float, float] | None) -> Mo
         center=place,
         peak=values[..., 3],
     )
+    if inspect is not None:
+        inspect(result)
+    return result

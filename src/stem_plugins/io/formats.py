@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import importlib
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ import numpy as np
 from stem_plugins.io.arrays import read_hdf5_array, read_numpy_array
 from stem_plugins.io.merlin import read_merlin
 from stem_plugins.io.scan import Scan
-from stem_plugins.io.signal_dictionary import acquisition_from_signal
+from stem_plugins.io.signal_dictionary import acquisition_from_signal, largest_count_from_signal
 from stem_plugins.optics.acquisition import Acquisition
 
 __all__ = ["read_scan"]
@@ -84,7 +87,7 @@ def read_scan(
         if beam_energy is None:
             return scan
         acquisition = scan.acquisition.replace(beam_energy=beam_energy)
-        return Scan(scan.data, acquisition, scan.metadata)
+        return dataclasses.replace(scan, acquisition=acquisition)
     for option in MERLIN_OPTIONS:
         if option in options:
             raise ValueError(f"{option} is an option for Merlin .mib files, not for {path.name}.")
@@ -140,10 +143,23 @@ def _read_signals(path: Path, *, lazy: bool, options: Mapping[str, Any]) -> list
     for plugin in plugins:
         reader = importlib.import_module(plugin["api"]).file_reader
         try:
-            return reader(str(path), lazy=lazy, **options)
+            with _quiet():
+                return reader(str(path), lazy=lazy, **options)
         except Exception as error:  # Readers fail in every way on a file of another kind.
             problems.append(f"{plugin['name']}: {type(error).__name__}: {error}")
     raise ValueError(f"{path.name} could not be read by RosettaSciIO ({'; '.join(problems)}).")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep RosettaSciIO from printing the errors that it raises as well."""
+    logger = logging.getLogger("rsciio")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _choose_signal(
@@ -202,7 +218,8 @@ def _scan_from_signal(signal: Mapping[str, Any], beam_energy: float | None, sour
     for axis, size in zip(axes[-2:], data.shape[-2:], strict=True):
         axis["size"] = size
     acquisition = acquisition_from_signal(axes, metadata, beam_energy=beam_energy)
-    return Scan(data, acquisition, {**signal.get("original_metadata", {}), **metadata})
+    known = {**signal.get("original_metadata", {}), **metadata}
+    return Scan(data, acquisition, known, largest_count_from_signal(metadata))
 
 
 def _as_scan(scan: Scan, scan_shape: Sequence[int], source: str) -> Scan:
@@ -216,4 +233,4 @@ def _as_scan(scan: Scan, scan_shape: Sequence[int], source: str) -> Scan:
             f"needs {rows * columns}."
         )
     data = scan.data.reshape(rows, columns, *scan.data.shape[1:])
-    return Scan(data, scan.acquisition, scan.metadata)
+    return dataclasses.replace(scan, data=data)

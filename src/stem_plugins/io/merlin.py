@@ -139,7 +139,8 @@ def read_merlin(
         ``dwell_time``, the exposure of one frame (without the gap between frames, which headers
         do not tell). ``metadata`` has
         the lines of the ``.hdr`` by name under ``"hdr"``, the first frame header under ``"mq1"``,
-        and ``"frames"``, the number of complete frames in the file.
+        and ``"frames"``, the number of complete frames in the file. ``largest_count`` is what
+        the counters can hold.
 
     Raises
     ------
@@ -194,7 +195,7 @@ def read_merlin(
         "mq1": dataclasses.asdict(header),
         "frames": frames,
     }
-    return Scan(data, acquisition, metadata)
+    return Scan(data, acquisition, metadata, header.largest_count)
 
 
 def find_merlin_files(path: str | PathLike[str]) -> tuple[Path, Path]:

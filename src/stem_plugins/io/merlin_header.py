@@ -114,6 +114,11 @@ class MerlinHeader:
         return np.dtype(f">u{PIXEL_BYTES[self.pixel_type]}")
 
     @property
+    def largest_count(self) -> int | None:
+        """Most that a pixel can count; ``None`` for one bit, where every hit pixel is full."""
+        return 2**self.counter_depth - 1 if self.counter_depth > 1 else None
+
+    @property
     def payload_bytes(self) -> int:
         """Length of the pixels of one frame [bytes]."""
         pixels = self.detector_shape[0] * self.detector_shape[1]

@@ -41,6 +41,7 @@ def write_merlin(
     *,
     acquisition: Acquisition | None = None,
     counter_depth: int | None = None,
+    largest_count: int | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a scan as a Merlin ``.mib`` file with its ``.hdr``.
@@ -60,8 +61,11 @@ def write_merlin(
         line of the ``.hdr`` that `read_merlin` understands and others ignore.
     counter_depth
         Bits per count: 1 or 6 (one byte per pixel), 12 (two) or 24 (four). By default the
-        smallest of 6, 12 and 24 into which all counts fit, for which all data are looked through
-        once before (1 for booleans).
+        smallest of 6, 12 and 24 whose largest number lies above all counts, so that none looks
+        saturated, for which all data are looked through once before (1 for booleans).
+    largest_count
+        Most that a pixel of the detector could count, where it is known. Patterns that reach it
+        are then known as saturated in the new file too.
     overwrite
         Whether existing files may be replaced.
 
@@ -92,6 +96,7 @@ def write_merlin(
             data,
             acquisition=acquisition,
             counter_depth=counter_depth,
+            largest_count=largest_count,
             overwrite=overwrite,
         ),
         maxlen=0,
@@ -104,13 +109,14 @@ def iter_write_merlin(
     *,
     acquisition: Acquisition | None = None,
     counter_depth: int | None = None,
+    largest_count: int | None = None,
     overwrite: bool = False,
 ) -> Iterator[tuple[int, int]]:
     """Write a scan as `write_merlin` does, step by step.
 
     Parameters
     ----------
-    path, data, acquisition, counter_depth, overwrite
+    path, data, acquisition, counter_depth, largest_count, overwrite
         As in `write_merlin`; they are checked when this function is called.
 
     Yields
@@ -130,7 +136,9 @@ def iter_write_merlin(
         check_output(file, overwrite=overwrite)
     if counter_depth is None and data.dtype.kind == "b":
         counter_depth = 1
-    return _write(mib, hdr, data, acquisition or Acquisition(), counter_depth, overwrite)
+    return _write(
+        mib, hdr, data, acquisition or Acquisition(), counter_depth, largest_count, overwrite
+    )
 
 
 def _write(
@@ -139,6 +147,7 @@ def _write(
     data: np.ndarray | dask.array.Array,
     acquisition: Acquisition,
     counter_depth: int | None,
+    largest_count: int | None,
     overwrite: bool,
 ) -> Iterator[tuple[int, int]]:
     blocks = scan_blocks(data)
@@ -150,7 +159,7 @@ def _write(
             largest = max(largest, _largest_count(compute_block(data, block)))
             done += 1
             yield done, total
-        counter_depth = _smallest_depth(largest)
+        counter_depth = _smallest_depth(largest, largest_count)
     start = np.datetime64(datetime.datetime.now(datetime.UTC).replace(tzinfo=None), "ns")
     with complete_or_nothing(hdr, mib, overwrite=overwrite) as (hdr_part, mib_part):
         hdr_part.write_bytes(_hdr_text(data.shape, acquisition, counter_depth, start))
@@ -186,9 +195,10 @@ def _largest_count(counts: np.ndarray) -> int:
     return int(largest)
 
 
-def _smallest_depth(largest: int) -> int:
+def _smallest_depth(largest: int, largest_count: int | None) -> int:
     for depth in (6, 12, 24):
-        if largest < 2**depth:
+        # Full counters are saturated, so that counts end below, unless they are full already.
+        if largest < 2**depth - 1 or largest == 2**depth - 1 in (largest_count, 2**24 - 1):
             return depth
     raise ValueError(f"A count of {largest} is too large for a Merlin file (at most {2**24 - 1}).")
 

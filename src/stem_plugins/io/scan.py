@@ -27,8 +27,11 @@ class Scan:
         What is known of the calibration.
     metadata
         What else the file says, by the file's own names.
+    largest_count
+        Most that a pixel can count, where the file says it: patterns that reach it are saturated.
     """
 
     data: np.ndarray | dask.array.Array
     acquisition: Acquisition = dataclasses.field(default_factory=Acquisition)
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    largest_count: int | None = None

@@ -7,6 +7,7 @@ window can cancel it by closing the generator; nothing is then left behind.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections import deque
 from collections.abc import Iterator, Sequence
 from os import PathLike
@@ -118,6 +119,7 @@ def iter_write_scan(
             scan.data,
             acquisition=scan.acquisition,
             counter_depth=counter_depth,
+            largest_count=scan.largest_count,
             overwrite=overwrite,
         )
     if suffix not in CHUNK_BYTES:
@@ -138,7 +140,8 @@ def _write_hyperspy(
         data = da.from_array(data, chunks=chunks, name=False)
     blocks = scan_blocks(data)
     axes = scan_axes(data.shape, scan.acquisition)
-    signal = signal_dictionary(data, axes, scan_metadata(scan.acquisition, title))
+    metadata = scan_metadata(scan.acquisition, title, largest_count=scan.largest_count)
+    signal = signal_dictionary(data, axes, metadata)
     # Big-endian numbers are slow or unusable in most of what reads these files.
     dtype = data.dtype.newbyteorder("=")
     open_file = _open_hspy if path.suffix.lower() == ".hspy" else _open_zspy
@@ -290,7 +293,7 @@ def iter_convert(
     scan = read_scan(source, **options)
     if acquisition is not None:
         changed = scan.acquisition.replace(**acquisition.to_dict())
-        scan = Scan(scan.data, changed, scan.metadata)
+        scan = dataclasses.replace(scan, acquisition=changed)
     return iter_write_scan(
         target,
         scan,

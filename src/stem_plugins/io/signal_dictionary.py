@@ -21,6 +21,7 @@ from stem_plugins.optics.acquisition import Acquisition
 __all__ = [
     "acquisition_from_signal",
     "image_axes",
+    "largest_count_from_signal",
     "scan_axes",
     "scan_metadata",
     "signal_dictionary",
@@ -86,6 +87,18 @@ def acquisition_from_signal(
         # Axes that were cropped away from the beam forget it; the stored one is another pixel.
         changes["center"] = center
     return stored.replace(**changes)
+
+
+def largest_count_from_signal(metadata: Mapping[str, Any]) -> int | None:
+    """Read the most that a pixel of the detector can count, as `scan_metadata` writes it.
+
+    Parameters
+    ----------
+    metadata
+        The signal's metadata as nested dictionaries.
+    """
+    number = _positive(_branch(metadata, "stem_plugins").get("largest_count"))
+    return None if number is None else int(number)
 
 
 def _branch(metadata: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
@@ -271,7 +284,9 @@ def _axis(
     }
 
 
-def scan_metadata(acquisition: Acquisition, title: str = "") -> dict[str, Any]:
+def scan_metadata(
+    acquisition: Acquisition, title: str = "", *, largest_count: int | None = None
+) -> dict[str, Any]:
     """Return HyperSpy metadata of a 4D scan (``signal_type="4d_stem"``).
 
     Parameters
@@ -280,6 +295,8 @@ def scan_metadata(acquisition: Acquisition, title: str = "") -> dict[str, Any]:
         The calibration.
     title
         Title of the signal.
+    largest_count
+        Most that a pixel can count, where it is known.
     """
     metadata: dict[str, Any] = {
         "General": {"title": title},
@@ -298,8 +315,9 @@ def scan_metadata(acquisition: Acquisition, title: str = "") -> dict[str, Any]:
     if acquisition.diffraction_step is not None:
         # Calibrated detector axes know the centre, and keep knowing it when they are cropped.
         acquisition = acquisition.replace(center=None)
-    if acquisition.to_dict():
-        metadata["stem_plugins"] = {"acquisition": acquisition.to_dict()}
+    ours: dict[str, Any] = {"acquisition": acquisition.to_dict(), "largest_count": largest_count}
+    if any(ours.values()):
+        metadata["stem_plugins"] = {name: value for name, value in ours.items() if value}
     return metadata
 
 
