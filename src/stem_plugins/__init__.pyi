@@ -23,18 +23,22 @@ from .imaging import (
 )
 from .io import Scan, read_merlin, read_scan, save_image, write_merlin, write_scan
 from .optics import Acquisition, MissingCalibrationError
+from .restoration import Distortions, apply_scan_shifts, distort, scan_shifts
 
 __version__: str
 
 __all__ = [
     "Acquisition",
+    "Distortions",
     "MissingCalibrationError",
     "Moments",
     "RotationEstimate",
     "Scan",
     "VectorField",
     "annular_detector",
+    "apply_scan_shifts",
     "center_of_mass",
+    "distort",
     "divergence",
     "electric_field",
     "estimate_rotation",
@@ -51,6 +55,7 @@ __all__ = [
     "ricom_add",
     "ricom_kernel",
     "save_image",
+    "scan_shifts",
     "to_scan_frame",
     "vector_field",
     "virtual_image",

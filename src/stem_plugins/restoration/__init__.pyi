@@ -1,5 +1,13 @@
 from .cgrdn import ConcatenatedGroupedResidualDenseNetwork, cgrdn_from_weights
+from .detector_response import (
+    electron_spread,
+    fast_scan_tail,
+    noisy_detector,
+    outliers,
+    tail_weights,
+)
 from .discriminator import PatchDiscriminator
+from .distortions import Distortions, distort, row_jitter
 from .losses import (
     LossWeights,
     adversarial_loss,
@@ -16,15 +24,22 @@ from .losses import (
     relativistic_average,
     std_loss,
 )
+from .scan_correction import apply_scan_shifts, scan_shifts
+from .scan_grid import resample_scan
 
 __all__ = [
     "ConcatenatedGroupedResidualDenseNetwork",
+    "Distortions",
     "LossWeights",
     "PatchDiscriminator",
     "adversarial_loss",
+    "apply_scan_shifts",
     "cgrdn_from_weights",
     "contrast_weight",
     "discriminator_loss",
+    "distort",
+    "electron_spread",
+    "fast_scan_tail",
     "fourier_loss",
     "generator_loss",
     "l1_loss",
@@ -32,7 +47,13 @@ __all__ = [
     "local_whitening",
     "local_whitening_loss",
     "mean_loss",
+    "noisy_detector",
+    "outliers",
     "pixel_loss",
     "relativistic_average",
+    "resample_scan",
+    "row_jitter",
+    "scan_shifts",
     "std_loss",
+    "tail_weights",
 ]

@@ -32,14 +32,15 @@ class Weights(Protocol):
     """Makes the matrix of weights for some rows of the result."""
 
     def __call__(
-        self, shifts: NDArray[np.float64], *, rows: slice, window: slice, scan_rows: int
+        self, positions: NDArray[np.float64], *, rows: slice, window: slice, scan_rows: int
     ) -> scipy.sparse.csr_array:
         """Return the weights of the positions in `window` for the positions in `rows`.
 
         Parameters
         ----------
-        shifts
-            Shifts of the positions in `window` [px], (window rows, scan_x, 2).
+        positions
+            What is known of each position in `window`, its shift (y, x) first [px], (window
+            rows, scan_x, 2 or more).
         rows, window
             Rows of the result, and the recorded rows around them.
         scan_rows
@@ -72,7 +73,8 @@ def resample_scan(data: np.ndarray | da.Array, shifts: ArrayLike) -> np.ndarray 
     Raises
     ------
     ValueError
-        The data have no two scan axes, or the shifts do not fit them or are not finite.
+        The data have no two scan axes, or the shifts do not fit them, are not finite
+        or larger than the scan.
 
     References
     ----------
@@ -102,7 +104,8 @@ def checked_shifts(data: Any, shifts: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        The data have no two scan axes, or the shifts do not fit them or are not finite.
+        The data have no two scan axes, or the shifts do not fit them, are not finite
+        or larger than the scan.
     """
     if data.ndim < 2 or 0 in data.shape:
         raise ValueError(
@@ -120,11 +123,16 @@ def checked_shifts(data: Any, shifts: ArrayLike) -> NDArray[np.float64]:
         )
     if numbers.dtype.kind not in "iuf" or not np.isfinite(numbers).all():
         raise ValueError("The shifts must be finite real numbers [px].")
+    if np.abs(numbers).max() > max(data.shape[:2]):
+        raise ValueError(
+            f"A shift of {np.abs(numbers).max():g} px is larger than the whole scan, "
+            f"{tuple(data.shape[:2])}. Shifts are in pixels."
+        )
     return numbers.astype(float)
 
 
 def weigh_scan(
-    data: np.ndarray | da.Array, shifts: NDArray[np.float64], weights: Weights, *, reach: int
+    data: np.ndarray | da.Array, positions: NDArray[np.float64], weights: Weights, *, reach: int
 ) -> np.ndarray | da.Array:
     """Replace every scan position by a weighted sum of those around it.
 
@@ -132,8 +140,8 @@ def weigh_scan(
     ----------
     data
         On a scan grid, (scan_y, scan_x, ...), NumPy or dask.
-    shifts
-        [px], (scan_y, scan_x, 2).
+    positions
+        What is known of each position, its shift (y, x) first [px], (scan_y, scan_x, 2 or more).
     weights
         Makes the matrix of weights.
     reach
@@ -151,13 +159,13 @@ def weigh_scan(
         _weigh_rows, weights=weights, reach=reach, scan_rows=scan_rows, dtype=dtype
     )
     if is_lazy(data):
-        return _map_row_chunks(weigh, data, shifts, reach, dtype)
-    return weigh(np.asarray(data), shifts, rows=slice(0, scan_rows), start=0)
+        return _map_row_chunks(weigh, data, positions, reach, dtype)
+    return weigh(np.asarray(data), positions, rows=slice(0, scan_rows), start=0)
 
 
 def _weigh_rows(
     source: np.ndarray,
-    shifts: NDArray[np.float64],
+    positions: NDArray[np.float64],
     *,
     rows: slice,
     start: int,
@@ -174,7 +182,7 @@ def _weigh_rows(
         wanted = slice(rows.start + piece.start, rows.start + piece.stop)
         window = slice(max(wanted.start - reach, 0), min(wanted.stop + reach, scan_rows))
         here = slice(window.start - start, window.stop - start)
-        matrix = weights(shifts[here], rows=wanted, window=window, scan_rows=scan_rows)
+        matrix = weights(positions[here], rows=wanted, window=window, scan_rows=scan_rows)
         frames = source[here].astype(dtype).reshape(matrix.shape[1], -1)
         result[piece] = (matrix.astype(dtype) @ frames).reshape(-1, *source.shape[1:])
     return result
@@ -183,23 +191,23 @@ def _weigh_rows(
 def _map_row_chunks(
     weigh: Callable[..., np.ndarray],
     data: da.Array,
-    shifts: NDArray[np.float64],
+    positions: NDArray[np.float64],
     reach: int,
     dtype: np.dtype,
 ) -> da.Array:
     """One lazy pass: every chunk of whole scan rows with the rows around it."""
     import dask.array as da
 
-    data = _chunked_by_rows(data, reach)
+    data = _chunk_by_rows(data, reach)
     edges = np.cumsum([0, *data.chunks[0]]).tolist()
     parts = []
     for start, stop in itertools.pairwise(edges):
-        window = slice(max(start - reach, 0), min(stop + reach, len(shifts)))
+        window = slice(max(start - reach, 0), min(stop + reach, len(positions)))
         parts.append(
             da.map_blocks(
                 weigh,
                 data[window].rechunk({0: -1}),
-                shifts=shifts[window],
+                positions=positions[window],
                 rows=slice(start, stop),
                 start=window.start,
                 chunks=((stop - start,), *data.chunks[1:]),
@@ -210,7 +218,7 @@ def _map_row_chunks(
     return da.concatenate(parts)
 
 
-def _chunked_by_rows(data: da.Array, reach: int) -> da.Array:
+def _chunk_by_rows(data: da.Array, reach: int) -> da.Array:
     """Chunks of whole scan rows and frames; not so thin that they are all halo."""
     if data.numblocks[1:] == (1,) * (data.ndim - 1) and max(data.chunks[0]) >= reach:
         return data
@@ -219,25 +227,25 @@ def _chunked_by_rows(data: da.Array, reach: int) -> da.Array:
 
 
 def cubic_weights(
-    shifts: NDArray[np.float64], *, rows: slice, window: slice, scan_rows: int
+    positions: NDArray[np.float64], *, rows: slice, window: slice, scan_rows: int
 ) -> scipy.sparse.csr_array:
     """Weights of Keys' cubic convolution, 4 × 4 for each position.
 
     Parameters
     ----------
-    shifts, rows, window, scan_rows
+    positions, rows, window, scan_rows
         As for `Weights`.
     """
-    width = shifts.shape[1]
-    inner = shifts[rows.start - window.start : rows.stop - window.start]
+    width = positions.shape[1]
+    inner = positions[rows.start - window.start : rows.stop - window.start]
     y, weight_y = _taps(np.arange(rows.start, rows.stop)[:, None] + inner[..., 0], scan_rows)
     x, weight_x = _taps(np.arange(width) + inner[..., 1], width)
     index = (y - window.start)[..., :, None] * width + x[..., None, :]
     values = weight_y[..., :, None] * weight_x[..., None, :]
-    positions = inner.shape[0] * width
+    count = inner.shape[0] * width
     return scipy.sparse.csr_array(
-        (values.ravel(), index.ravel(), np.arange(0, 16 * positions + 1, 16)),
-        shape=(positions, shifts.shape[0] * width),
+        (values.ravel(), index.ravel(), np.arange(0, 16 * count + 1, 16)),
+        shape=(count, positions.shape[0] * width),
     )
 
 
