@@ -1,6 +1,9 @@
 """``stem-plugins info``: what a file holds, from its headers alone."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -73,3 +76,14 @@ def test_other_formats(works, tmp_path, counts):
 )
 def test_shapes_that_do_not_fit_are_refused(fails, scan_file, words, reason):
     assert reason in fails("info", scan_file, *words)
+
+
+def test_a_reader_that_has_had_enough(scan_file):
+    """As in `stem-plugins info FILE | head -1`, without a word of complaint."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "stem_plugins.cli", "info", str(scan_file)]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert done.stderr == ""
+    assert done.returncode == 141

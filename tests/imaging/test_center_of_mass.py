@@ -59,6 +59,12 @@ def test_bad_descan_requests_are_refused():
         remove_descan(com, where=np.zeros((4, 4), bool))
     with pytest.raises(ValueError, match="shape"):
         remove_descan(com, where=np.zeros((3, 4), bool))
+    with pytest.raises(ValueError, match="booleans of the scan's shape"):
+        remove_descan(com, where=np.zeros((4, 4)))
+    one_row = np.zeros((4, 4), bool)
+    one_row[0] = True
+    with pytest.raises(ValueError, match="too few rows or columns for a plane"):
+        remove_descan(com, where=one_row)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from stem_plugins.io import parse_acquisition_header, parse_frame_header, read_merlin
+from stem_plugins.io import (
+    merlin_numbering,
+    parse_acquisition_header,
+    parse_frame_header,
+    read_merlin,
+)
 
 FRAME = np.arange(12, dtype=">u2").tobytes()
 SHAPE = {"scan_shape": (1, 2)}
@@ -22,12 +27,43 @@ def test_truncated_last_frame_is_left_out_with_a_warning(make_mib):
     np.testing.assert_array_equal(scan.data[0, 1].compute(), np.arange(12).reshape(3, 4))
 
 
-def test_lost_frames_are_told_by_the_numbers_in_the_headers(make_mib):
-    path = make_mib([FRAME] * 6)
-    data, size = path.read_bytes(), len(path.read_bytes()) // 6
-    path.write_bytes(data[: 2 * size] + data[4 * size :])
-    with pytest.warns(UserWarning, match="numbered from 1 to 6, but there are only 4: 2 were lost"):
+def renumbered(make_mib, numbers):
+    """Return a file whose frames have these numbers."""
+    path = make_mib([FRAME] * len(numbers))
+    data = path.read_bytes()
+    for place, number in enumerate(numbers, 1):
+        data = data.replace(b"MQ1,%06d,00384" % place, b"MQ1,x%05d,00384" % number, 1)
+    path.write_bytes(data.replace(b"MQ1,x", b"MQ1,0"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ([1, 2, 5, 6], r"2 frames are missing \(3 to 4\)\. All"),
+        ([1, 3, 4, 6], r"2 frames are missing \(2, 5\)"),
+        ([7, 9, 10, 10], r"1 frames are missing \(8\) and 1 frames are there twice \(10\)"),
+        (range(1, 30, 2), r"14 frames are missing \(2, 4, 6, 8, 10 and 9 more\)"),
+    ],
+)
+def test_lost_and_doubled_frames_are_told_by_their_numbers(make_mib, numbers, words):
+    with pytest.warns(UserWarning, match=words):
+        read_merlin(renumbered(make_mib, numbers), scan_shape=(1, len(numbers)))
+
+
+@pytest.mark.parametrize("numbers", [[1, 2, 1, 2], [0, 0, 0, 0], [9, 10, 11, 12]])
+def test_numbers_that_start_again_or_stand_still_are_no_fault(make_mib, numbers):
+    assert read_merlin(renumbered(make_mib, numbers), scan_shape=(2, 2)).data.shape[0] == 2
+
+
+def test_on_a_slow_disc_the_last_number_tells_how_many_are_lost(make_mib, monkeypatch):
+    monkeypatch.setattr(merlin_numbering, "LONGEST_CHECK", -1)
+    monkeypatch.setattr(merlin_numbering, "HEADERS_TOGETHER", 2)
+    path = renumbered(make_mib, [1, 2, 3, 7])
+    with pytest.warns(UserWarning, match="3 frames are missing after 2"):
         read_merlin(path, scan_shape=(2, 2))
+    path = renumbered(make_mib, [1, 2, 3, 4])
+    assert read_merlin(path, scan_shape=(2, 2)).data.shape[0] == 2
 
 
 @pytest.mark.parametrize("frames", [3, 40])
@@ -43,6 +79,36 @@ def test_wrong_width_is_noticed(make_mib):
     path = make_mib([FRAME, FRAME, FRAME], width=5)
     with pytest.raises(ValueError, match="does not start at byte"):
         read_merlin(path, **SHAPE)
+
+
+def test_swapped_rows_and_columns_of_a_row_of_chips(make_mib):
+    path = make_mib([bytes(1024 * 256 * 2)] * 2, width=256, height=1024, chips=4, layout="4x1")
+    with pytest.raises(ValueError, match="256 columns × 1024 rows do not fit on chips"):
+        read_merlin(path, **SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("line", "value", "words"),
+    [
+        ("Counter Depth (number)", 6, "counters of 6 bit.*counters of 12 bit"),
+        ("Assembly Size (NX1, 2X2)", "   2x2", "arranged as 2x2.*arranged as 1x1"),
+    ],
+)
+def test_hdr_of_another_acquisition(make_mib, line, value, words):
+    path = make_mib([FRAME] * 2, hdr={line: value})
+    with pytest.raises(ValueError, match=words):
+        read_merlin(path, **SHAPE)
+
+
+def test_an_acquisition_in_several_files(make_mib):
+    for number in (2, 1):
+        data = make_mib([FRAME] * 2, name=f"scan_{number}.mib").read_bytes()
+        data = data.replace(b"MQ1,0000", b"MQ1,000%d" % number)
+        (path := make_mib([FRAME], name=f"scan_{number}.mib")).write_bytes(data)
+    hdr = path.with_name("scan.hdr")
+    hdr.write_bytes(b"HDR,\t\r\nEnd\t")
+    with pytest.raises(ValueError, match=r"2 that begin so: scan_1\.mib, scan_2\.mib\. If"):
+        read_merlin(hdr)
 
 
 def test_damaged_end_is_noticed(make_mib):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ __all__ = ["build_parser", "main"]
 #: Exit codes: bad input or data, and an interruption by Ctrl-C. argparse uses 2 for usage.
 FAILED = 1
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 TERMINATED = 143
 
 
@@ -96,6 +98,10 @@ def _run(chosen: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         messages.error("interrupted; nothing half-written was left behind.")
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has had enough, as head has. Nothing is left to be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except Exception as error:
         if chosen.verbose:
             traceback.print_exc()

@@ -112,6 +112,14 @@ def _add_image_options(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="movement of the beam with the scan to take off the centre of mass (none)",
     )
+    group.add_argument(
+        "--descan-where",
+        nargs=4,
+        type=int,
+        metavar=("TOP", "BOTTOM", "LEFT", "RIGHT"),
+        help="scan rows and columns, counted from 0, from which --descan is learnt: vacuum beside "
+        "the specimen (the whole scan); a crystal's edge would be taken for descan",
+    )
 
 
 def _add_detector_options(parser: argparse.ArgumentParser) -> None:
@@ -148,6 +156,7 @@ def run(arguments: argparse.Namespace) -> None:
     from stem_plugins.cli.images import Results, image_paths, save_images
     from stem_plugins.cli.messages import say
     from stem_plugins.cli.one_pass import beam_center, scan_moments, settle_rotation
+    from stem_plugins.cli.record import record_text, run_record
     from stem_plugins.imaging.detectors import dark_field_detector
     from stem_plugins.imaging.field import vector_field
     from stem_plugins.io.output_files import complete_or_nothing
@@ -171,6 +180,7 @@ def run(arguments: argparse.Namespace) -> None:
     dark_field = None
     if settles_sign and place is not None:
         dark_field = dark_field_detector(scan.data.shape[2:], scan.acquisition, center=place)
+    where = _descan_where(arguments, scan.data.shape[:2])
     moments = scan_moments(
         scan,
         detectors=masks if dark_field is None else [*masks, dark_field],
@@ -185,19 +195,19 @@ def run(arguments: argparse.Namespace) -> None:
         reference=None if dark_field is None else moments.images[-1],
     )
     descan = None if arguments.descan == "none" else arguments.descan
-    field = vector_field(moments.com, acquisition, descan=descan)
+    field = vector_field(moments.com, acquisition, descan=descan, descan_where=where)
     notes = [_center_note(acquisition, given=center is not None), *notes, rotation_note]
     notes += _unit_notes(arguments, acquisition)
 
-    run_record = _run_record(arguments, descan)
+    made_by = run_record(arguments, descan=descan)
     arguments.output.mkdir(parents=True, exist_ok=True)
     with complete_or_nothing(*paths, overwrite=arguments.overwrite) as parts:
         units = save_images(
             [(recipe, part) for (recipe, _), part in zip(plan, parts[:-1], strict=True)],
             Results(moments, field, acquisition),
-            parameters={**run_record, "acquisition": acquisition.to_dict()},
+            parameters={**made_by, "acquisition": acquisition.to_dict()},
         )
-        parts[-1].write_text(_record(run_record, notes, acquisition, units), encoding="utf-8")
+        parts[-1].write_text(record_text(made_by, notes, acquisition, units), encoding="utf-8")
     for note in notes:
         say(note)
     say(f"{arguments.output}: {stem}_… {', '.join(f'{n} [{unit}]' for n, unit in units.items())}")
@@ -317,6 +327,25 @@ def _has_dark_field(arguments: argparse.Namespace, acquisition: Acquisition) -> 
     return not known and calibrated and acquisition.diffraction_step is not None
 
 
+def _descan_where(arguments: argparse.Namespace, shape: tuple[int, int]) -> np.ndarray | None:
+    """Return the scan positions from which the descan is learnt; ``None`` for all."""
+    import numpy as np
+
+    if arguments.descan_where is None:
+        return None
+    if arguments.descan == "none":
+        raise ValueError("--descan-where needs --descan plane or --descan parabola.")
+    top, bottom, left, right = arguments.descan_where
+    if not (0 <= top <= bottom < shape[0] and 0 <= left <= right < shape[1]):
+        raise ValueError(
+            f"--descan-where {top} {bottom} {left} {right} is no part of a scan of {shape[0]} rows "
+            f"and {shape[1]} columns: give first and last row, first and last column, from 0."
+        )
+    where = np.zeros(shape, bool)
+    where[top : bottom + 1, left : right + 1] = True
+    return where
+
+
 def _center_note(acquisition: Acquisition, *, given: bool) -> str:
     assert acquisition.center is not None
     y, x = acquisition.center
@@ -331,52 +360,11 @@ def _unit_notes(arguments: argparse.Namespace, acquisition: Acquisition) -> list
         notes.append(f"frequencies of the filters in {unit}")
     if acquisition.scan_step is None:
         notes.append("no scale: give --scan-step for images in nm")
-    if acquisition.diffraction_step is None or acquisition.beam_energy is None:
-        notes.append(
-            "deflections not calibrated: give --diffraction-step and --beam-energy for phases "
-            "in rad"
-        )
-    return notes
-
-
-def _run_record(arguments: argparse.Namespace, descan: str | None) -> dict[str, Any]:
-    """Return what made the images, beside the calibration."""
-    import shlex
-
-    import stem_plugins
-
-    return {
-        "program": f"stem-plugins {stem_plugins.__version__}",
-        "command": shlex.join(["stem-plugins", *arguments.command_line]),
-        "source": str(arguments.file.absolute()),
-        "descan": descan or "none",
+    needed = {
+        "--diffraction-step": acquisition.diffraction_step,
+        "--beam-energy": acquisition.beam_energy,
     }
-
-
-def _record(
-    run_record: dict[str, Any], notes: list[str], acquisition: Acquisition, units: dict[str, str]
-) -> str:
-    """Return the record of a run as TOML, which ``--acquisition`` can read."""
-    sections = [
-        _toml({**run_record, "notes": notes}),
-        _toml_table("acquisition", acquisition.to_dict()),
-        _toml_table("units", units),
-    ]
-    return "\n".join(sections)
-
-
-def _toml_table(name: str, values: dict[str, Any]) -> str:
-    plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
-    nested = {key: value for key, value in values.items() if isinstance(value, dict)}
-    tables = [f"[{name}]\n{_toml(plain)}"]
-    tables += [_toml_table(f"{name}.{key}", value) for key, value in nested.items()]
-    return "\n".join(tables)
-
-
-def _toml(values: dict[str, Any]) -> str:
-    """Write keys and values; JSON's numbers, text, lists, true and false are TOML's too."""
-    import json
-
-    return "".join(
-        f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items()
-    )
+    missing = [option for option, value in needed.items() if value is None]
+    if missing:
+        notes.append(f"phases not calibrated: give {' and '.join(missing)} for rad")
+    return notes

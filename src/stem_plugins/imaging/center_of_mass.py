@@ -145,8 +145,13 @@ def remove_descan(
     com = check_vectors(com)
     if model not in _DESCAN_TERMS:
         raise ValueError(f"model must be 'plane' or 'parabola', not {model!r}.")
-    if where is not None and np.shape(where) != tuple(com.shape[:2]):
-        raise ValueError(f"where has shape {np.shape(where)}; the scan has {com.shape[:2]}.")
+    if where is not None:
+        where = np.asarray(where)
+        if where.shape != tuple(com.shape[:2]) or where.dtype != bool:
+            raise ValueError(
+                f"where must be booleans of the scan's shape {tuple(com.shape[:2])}, not "
+                f"{where.dtype} of shape {where.shape}."
+            )
     return map_whole(_subtract_fit, com, shape=com.shape, model=model, where=where)
 
 
@@ -155,13 +160,18 @@ def _subtract_fit(com: np.ndarray, *, model: str, where: np.ndarray | None) -> n
     rows, columns = com.shape[:2]
     y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij")
     terms = np.stack([y**i * x**j for i, j in _DESCAN_TERMS[model]], axis=-1)
-    chosen = np.ones((rows, columns), bool) if where is None else np.asarray(where, bool)
+    chosen = np.ones((rows, columns), bool) if where is None else where
     if np.count_nonzero(chosen) < terms.shape[-1]:
         raise ValueError(
             f"A {model} has {terms.shape[-1]} coefficients per component; "
             f"{np.count_nonzero(chosen)} scan positions cannot determine them."
         )
-    coefficients = np.linalg.lstsq(terms[chosen], com[chosen], rcond=None)[0]
+    coefficients, _, rank, _ = np.linalg.lstsq(terms[chosen], com[chosen], rcond=None)
+    if where is not None and rank < np.linalg.matrix_rank(terms.reshape(rows * columns, -1)):
+        raise ValueError(
+            f"The scan positions of where= lie on too few rows or columns for a {model}; what it "
+            "would take off the other positions is anybody's guess."
+        )
     return com - terms @ coefficients
 
 

@@ -69,6 +69,7 @@ def vector_field(
     acquisition: Acquisition,
     *,
     descan: Literal["plane", "parabola"] | None = None,
+    descan_where: np.ndarray | None = None,
 ) -> VectorField:
     """Calibrate a centre-of-mass map: descan off, into the scan frame, into physical units.
 
@@ -81,6 +82,8 @@ def vector_field(
         (both: rad/Å; step alone: mrad; else px), and `scan_step` (unknown: scan positions).
     descan
         As the model of `remove_descan`; ``None``: nothing is removed.
+    descan_where
+        Scan positions from which the descan is learnt, as ``where`` of `remove_descan`.
 
     Returns
     -------
@@ -107,7 +110,7 @@ def vector_field(
     """
     com = check_vectors(com)
     if descan is not None:
-        com = remove_descan(com, model=descan)
+        com = remove_descan(com, model=descan, where=descan_where)
     scale, unit = 1.0, "px"
     if acquisition.diffraction_step is not None:
         com = com * np.array(acquisition.diffraction_step)

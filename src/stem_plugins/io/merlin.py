@@ -11,9 +11,11 @@ The format is described in `stem_plugins.io.merlin_header`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from os import PathLike
@@ -32,6 +34,7 @@ from stem_plugins.io.merlin_header import (
     parse_frame_header,
 )
 from stem_plugins.io.merlin_layout import ScanLayout, find_scan_layout
+from stem_plugins.io.merlin_numbering import warn_of_numbering
 from stem_plugins.io.merlin_pixels import decode_raw_frames, view_frames
 from stem_plugins.io.merlin_writer import ACQUISITION_LINE
 from stem_plugins.io.scan import Scan
@@ -154,8 +157,9 @@ def read_merlin(
     Warns
     -----
     UserWarning
-        The last frame is incomplete and left out; frames were lost while recording; a scan line is
-        missing; the scan may not be a single line; raw frames of a detector with a gap between its
+        The last frame is incomplete and left out; frames were lost while recording or are there
+        twice (on a slow disc only the first are looked at); a scan line is missing; the scan may
+        not be a single line; raw frames of a detector with a gap between its
         chips are shown without it.
 
     Examples
@@ -171,6 +175,8 @@ def read_merlin(
     mib, hdr = find_merlin_files(path)
     header, frames = _read_first_header(mib)
     acquisition_header = _read_hdr(hdr)
+    if acquisition_header is not None:
+        _check_same_detector(header, acquisition_header, mib.name, hdr.name)
     layout = find_scan_layout(
         frames,
         acquisition_header,
@@ -225,9 +231,30 @@ def find_merlin_files(path: str | PathLike[str]) -> tuple[Path, Path]:
     else:
         raise ValueError(f"{path} is neither a .mib nor a .hdr file.")
     if not mib.is_file():
+        _refuse_parts(hdr)
         beside = f" beside {hdr.name}" if hdr.is_file() else ""
         raise FileNotFoundError(f"There is no {mib.name}{beside} in {mib.absolute().parent}.")
     return mib, hdr
+
+
+def _refuse_parts(hdr: Path) -> None:
+    """Say what to do with an acquisition whose frames lie in several numbered files."""
+    if not hdr.is_file():
+        return
+    parts = []
+    for file in hdr.parent.iterdir():
+        if file.suffix.lower() == ".mib" and file.stem.startswith(hdr.stem):
+            with open(file, "rb") as opened, contextlib.suppress(ValueError):
+                header = parse_frame_header(opened.read(LARGEST_HEADER), source=file.name)
+                parts.append((header.sequence, file.name))
+    if parts:
+        names = [name for _, name in sorted(parts)]
+        raise ValueError(
+            f"{hdr.name} has no .mib of its own name, but {len(names)} that begin so: "
+            f"{', '.join(names)}. If they are parts of one acquisition, join them in the order of "
+            f"their frames, for example by cat {names[0]} … {names[-1]} > {hdr.stem}.mib; else "
+            "give one of them, with its scan shape."
+        )
 
 
 def _read_first_header(mib: Path) -> tuple[MerlinHeader, int]:
@@ -244,6 +271,7 @@ def _read_first_header(mib: Path) -> tuple[MerlinHeader, int]:
             )
         if frames > 1:
             _check_other_headers(file, header, frames, mib.name)
+            warn_of_numbering(mib, header, frames, stacklevel=3)
     if rest:
         warnings.warn(
             f"{mib.name}: the last frame is incomplete ({rest} of {header.frame_bytes} bytes) and "
@@ -266,15 +294,24 @@ def _check_other_headers(file: Any, header: MerlinHeader, frames: int, name: str
                 f"{header.payload_bytes} bytes of pixels) says it should. The header is wrong or "
                 "the file is damaged."
             )
-    assert found is not None
-    lost = found.sequence - header.sequence - (frames - 1)
-    if lost > 0:
-        warnings.warn(
-            f"{name}: the frames are numbered from {header.sequence} to {found.sequence}, but "
-            f"there are only {frames}: {lost} were lost while recording, and all scan positions "
-            "after a lost frame are shifted.",
-            stacklevel=4,
-        )
+
+
+def _check_same_detector(
+    header: MerlinHeader, acquisition_header: MerlinAcquisitionHeader, mib: str, hdr: str
+) -> None:
+    """Refuse a .hdr that is about other frames, or frames whose header was damaged."""
+    chips = acquisition_header.values.get("Assembly Size (NX1, 2X2)", "").lower()
+    arrangement = header.layout.lower().removesuffix("g")
+    for what, theirs, ours in (
+        ("counters of {} bit", acquisition_header.counter_depth, header.counter_depth),
+        ("chips arranged as {}", re.fullmatch(r"\d+x\d+", chips) and chips, arrangement),
+    ):
+        if theirs and theirs != ours:
+            raise ValueError(
+                f"{hdr} tells of {what.format(theirs)}, but the frames of {mib} have "
+                f"{what.format(ours)}. One of the two is damaged or of another acquisition; a "
+                ".hdr of another one can be moved away."
+            )
 
 
 def _read_hdr(hdr: Path) -> MerlinAcquisitionHeader | None:

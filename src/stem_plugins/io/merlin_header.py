@@ -269,6 +269,24 @@ def _check(header: MerlinHeader, source: str) -> None:
         )
     if header.is_raw:
         _check_raw(header, source)
+    else:
+        _check_fits_chips(header, source)
+
+
+def _check_fits_chips(header: MerlinHeader, source: str) -> None:
+    """Refuse an image that sticks out of its chips, as swapped rows and columns do.
+
+    Images of a single chip are let pass, because `write_merlin` calls every detector so.
+    """
+    match = re.match(r"(\d+)x(\d+)", header.layout.lower())
+    across, down = (int(match[1]), int(match[2])) if match else (1, 1)
+    # Between two chips there may be a gap of a few pixels.
+    width, height = ((CHIP_SIZE + 16) * number for number in (across, down))
+    if across * down > 1 and (header.width > width or header.height > height):
+        raise ValueError(
+            f"{source}: {header.width} columns × {header.height} rows do not fit on chips of "
+            f"{CHIP_SIZE} × {CHIP_SIZE} arranged as {header.layout}. The header is wrong."
+        )
 
 
 def _check_raw(header: MerlinHeader, source: str) -> None:

@@ -1,0 +1,72 @@
+"""The record of a run: what made the images, as TOML."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import stem_plugins
+
+if TYPE_CHECKING:
+    from stem_plugins.optics.acquisition import Acquisition
+
+__all__ = ["record_text", "run_record"]
+
+
+def run_record(arguments: argparse.Namespace, *, descan: str | None) -> dict[str, Any]:
+    """Return what made the images, beside the calibration.
+
+    Parameters
+    ----------
+    arguments
+        The parsed command line.
+    descan
+        The model that was removed.
+    """
+    return {
+        "program": f"stem-plugins {stem_plugins.__version__}",
+        "command": shlex.join(["stem-plugins", *arguments.command_line]),
+        "source": str(arguments.file.absolute()),
+        "descan": descan or "none",
+    }
+
+
+def record_text(
+    made_by: dict[str, Any], notes: list[str], acquisition: Acquisition, units: dict[str, str]
+) -> str:
+    """Return the record of a run as TOML, which ``--acquisition`` can read.
+
+    Parameters
+    ----------
+    made_by
+        From `run_record`.
+    notes
+        What was said to the user.
+    acquisition
+        The calibration that was used.
+    units
+        Unit of each image by its name.
+    """
+    sections = [
+        _toml({**made_by, "notes": notes}),
+        _toml_table("acquisition", acquisition.to_dict()),
+        _toml_table("units", units),
+    ]
+    return "\n".join(sections)
+
+
+def _toml_table(name: str, values: dict[str, Any]) -> str:
+    plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
+    nested = {key: value for key, value in values.items() if isinstance(value, dict)}
+    tables = [f"[{name}]\n{_toml(plain)}"]
+    tables += [_toml_table(f"{name}.{key}", value) for key, value in nested.items()]
+    return "\n".join(tables)
+
+
+def _toml(values: dict[str, Any]) -> str:
+    """Write keys and values; JSON's numbers, text, lists, true and false are TOML's too."""
+    return "".join(
+        f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items()
+    )
