@@ -30,15 +30,16 @@ import restoration_tables as tables
 from restoration_breadth import published_pairs, scenes
 from restoration_images import DOSES, specimens
 from restoration_metrics import quality
-from restoration_peers import Method, Task, function_of, peers
+from restoration_peers import Method, Task, function_of, network, peers
 
 from stem_plugins.restoration.distortions import Distortions, distort
 
 #: Thesis table 2.2, and the tail.
 DISTORTIONS = Distortions(tail=4.0)
 
-#: Noise2Void trains on each image for a minute: it sees one of this many images of columns.
-NOISE2VOID_EVERY = 5
+#: Slow peers see the first realisation alone, and of it one image of so many. Noise2Void trains
+#: for minutes on each image; the oracle runs BM3D five times.
+ONE_OF = {"noise2void": 5, "bm3d oracle": 1}
 
 
 def columns(realisations: int) -> Iterator[Task]:
@@ -125,14 +126,14 @@ def main() -> None:
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
     methods = peers(quick=options.quick, published=options.published is not None)
-    if options.function:
-        methods["ours"] = function_of(options.function)
-    else:
-        from restoration_peers import network
-
-        methods["ours"] = network(options.weights or "default")
-    if options.methods:
-        methods = {name: methods[name] for name in options.methods.split(",")}
+    wanted = options.methods.split(",") if options.methods else [*methods, "ours"]
+    methods = {name: method for name, method in methods.items() if name in wanted}
+    if "ours" in wanted:
+        methods["ours"] = (
+            function_of(options.function)
+            if options.function
+            else network(options.weights or "default")
+        )
     # Warm up: the first call compiles kernels, reads weights and makes threads.
     quick_methods = {
         name: methods[name] for name in ("fft", "published", "ours") if name in methods
@@ -142,10 +143,13 @@ def main() -> None:
         method(warm)
 
     rows: list[tables.Row] = []
+    first = len(DOSES) * len(specimens())
     for number, task in enumerate(columns(1 if options.quick else options.realisations)):
-        chosen = dict(methods)
-        if number % NOISE2VOID_EVERY:
-            chosen.pop("noise2void", None)
+        chosen = {
+            name: method
+            for name, method in methods.items()
+            if name not in ONE_OF or (number < first and number % ONE_OF[name] == 0)
+        }
         rows += measured(task, chosen, options.keep)
     tables.columns(rows)
 

@@ -50,9 +50,6 @@ def columns(rows: list[Row]) -> None:
     """Atom columns: by dose, and what happens at defects and in vacuum."""
     images = len([row for row in rows if row.method == "raw"])
     print(f"Columns: {images} images of {len({row.task.name for row in rows})} specimens")
-    if "noise2void" in _methods(rows):
-        count = len([row for row in rows if row.method == "noise2void"])
-        print(f"(noise2void on {count} of them)")
     _by_dose(rows, "PSNR [dB]", lambda row: row.quality.psnr)
     _by_dose(rows, "Column position error [pm]", lambda row: row.quality.position)
     _by_dose(rows, "Error at the dislocation core [pm]", lambda row: row.quality.core)
@@ -88,6 +85,23 @@ def columns(rows: list[Row]) -> None:
             f"{100 * max(below, default=np.nan):12.1f}{100 * max(kept):11.2f}"
             f"{100 * max(above, default=np.nan):8.2f}{seconds[method]:9.2f}{relative:12.3f}"
         )
+
+    for method in _methods(rows):
+        seen = {id(row.task) for row in rows if row.method == method}
+        if len(seen) < images:
+            _same_images([row for row in rows if id(row.task) in seen], method, len(seen))
+
+
+def _same_images(rows: list[Row], slow: str, count: int) -> None:
+    """All methods on the images that a slow one has seen."""
+    print(f"\nThe {count} images that {slow} has seen\n{'':14}{'PSNR [dB]':>10}{'error [pm]':>12}")
+    for method in _methods(rows):
+        own = [row.quality for row in rows if row.method == method]
+        if len(own) == count:
+            print(
+                f"{method:14}{_mean(found.psnr for found in own):10.2f}"
+                f"{_mean(found.position for found in own):12.2f}"
+            )
 
 
 def _differences(rows: list[Row], method: str, other: str) -> dict[str, float]:
