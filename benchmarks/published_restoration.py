@@ -186,9 +186,8 @@ def cost(images: np.ndarray, start: Callable, repeats: int) -> None:
         version = tensorflow.version
     best = {name: min(values) for name, values in seconds.items()}
     print(f"One thread, one image, least of {repeats} turns; TensorFlow {version} as it starts by")
-    print(
-        f"default, PyTorch {torch.__version__}, convolutions for {torch.backends.cpu.get_cpu_capability()}."
-    )
+    instructions = torch.backends.cpu.get_cpu_capability()
+    print(f"default, PyTorch {torch.__version__}, instructions {instructions}.")
     print("{:16}{:>14}{:>14}{:>16}".format("", "CPU-seconds", "per Mpx", "of TensorFlow"))
     for name, value in best.items():
         share = value / best["TensorFlow"]

@@ -28,7 +28,10 @@ class CommandLineHelp(SphinxDirective):
 def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            yield from action.choices.items()
+            for name, command in action.choices.items():
+                yield name, command
+                for inner, nested in _commands(command):
+                    yield f"{name} {inner}", nested
 
 
 def _section(title: str, parser: argparse.ArgumentParser) -> nodes.section:
