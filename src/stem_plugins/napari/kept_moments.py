@@ -8,6 +8,7 @@ moment, also during the pass, for all positions seen so far, and the patterns ar
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,20 @@ import numpy as np
 
 from stem_plugins.imaging.detectors import annular_detector
 from stem_plugins.imaging.moments import Moments, iter_moments
+from stem_plugins.imaging.pattern_checks import warn_of_patterns
 from stem_plugins.optics.acquisition import Acquisition
 
 if TYPE_CHECKING:
     import dask.array
 
-__all__ = ["KeptMoments", "guess_center", "iter_pass", "nearest_radius", "ring_radii"]
+__all__ = [
+    "KeptMoments",
+    "guess_center",
+    "iter_pass",
+    "nearest_radius",
+    "ring_radii",
+    "warnings_of",
+]
 
 #: Most discs whose counts are kept for every scan position, and most bytes that they may take.
 MOST_DISCS = 24
@@ -43,6 +52,8 @@ class KeptMoments:
         Counts in discs of `radii` around `disc_center`, (discs, scan_y, scan_x).
     pattern
         Sum of the patterns seen so far, (ky, kx).
+    peak
+        Largest pixel of every pattern, (scan_y, scan_x).
     seen
         Scan rows that are done, (scan_y,) boolean.
     radii
@@ -56,6 +67,7 @@ class KeptMoments:
     com: np.ndarray
     discs: np.ndarray
     pattern: np.ndarray
+    peak: np.ndarray
     seen: np.ndarray
     radii: np.ndarray
     disc_center: tuple[float, float]
@@ -79,6 +91,7 @@ class KeptMoments:
             com=np.full((*shape[:2], 2), np.nan),
             discs=np.zeros((radii.size, *shape[:2])),
             pattern=np.zeros(shape[2:]),
+            peak=np.zeros(shape[:2]),
             seen=np.zeros(shape[0], bool),
             radii=radii,
             disc_center=disc_center,
@@ -99,6 +112,7 @@ class KeptMoments:
         """
         self.com[rows] = part.com
         self.discs[:, rows] = part.images
+        self.peak[rows] = part.peak
         assert part.pattern is not None
         self.pattern[...] += part.pattern * part.total.size
         self.seen[rows] = True
@@ -151,6 +165,38 @@ class KeptMoments:
             return None
         image = self.annulus(float(outside[0]), float(outside[-1]))[self.seen]
         return image if np.ptp(image) > 0 else None
+
+
+def warnings_of(kept: KeptMoments, largest_count: int | None) -> list[str]:
+    """Say which of the patterns seen so far have a wrong or unknown centre of mass.
+
+    Parameters
+    ----------
+    kept
+        From the pass, complete or not.
+    largest_count
+        Of `stem_plugins.imaging.largest_count_of`.
+
+    Returns
+    -------
+    list of str
+        What `stem_plugins.imaging.warn_of_patterns` warns of: saturated patterns, empty ones, and
+        ones whose sum is below zero.
+    """
+    if not kept.seen.any():
+        return []
+    seen = Moments(
+        total=kept.discs[-1][kept.seen],  # the largest disc holds the whole detector
+        com=kept.com[kept.seen],
+        images=kept.discs[:, kept.seen],
+        pattern=kept.pattern,
+        center=np.array(kept.disc_center),
+        peak=kept.peak[kept.seen],
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_patterns(seen, largest_count=largest_count)
+    return [str(warning.message) for warning in caught]
 
 
 def ring_radii(shape: tuple[int, int, int, int], center: tuple[float, float]) -> np.ndarray:

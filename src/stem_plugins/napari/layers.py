@@ -56,7 +56,8 @@ def scan_layer(scan: Scan, name: str) -> LayerData:
     -------
     tuple
         Layer data for napari. ``metadata["acquisition"]`` is the `Acquisition`,
-        ``metadata["file"]`` what else the file says.
+        ``metadata["largest_count"]`` where a pixel is saturated, ``metadata["file"]`` what else
+        the file says.
 
     Raises
     ------
@@ -78,7 +79,11 @@ def scan_layer(scan: Scan, name: str) -> LayerData:
     options = {
         "name": name,
         "contrast_limits": pattern_limits(middle, darkest=0.0),
-        "metadata": {"acquisition": scan.acquisition, "file": dict(scan.metadata)},
+        "metadata": {
+            "acquisition": scan.acquisition,
+            "file": dict(scan.metadata),
+            "largest_count": scan.largest_count,
+        },
         **world_axes(scan.acquisition, data.shape[2:]),
     }
     return data, options, "image"
@@ -242,7 +247,12 @@ def scan_from_layer(layer: Image) -> Scan:
             f"Layer {layer.name!r} is no 4D-STEM scan: an image layer with the axes (scan_y, "
             f"scan_x, ky, kx) is needed; this is a {type(layer).__name__} of shape {shape}."
         )
-    return Scan(layer.data, acquisition_of(layer), dict(layer.metadata.get("file", {})))
+    return Scan(
+        layer.data,
+        acquisition_of(layer),
+        dict(layer.metadata.get("file", {})),
+        layer.metadata.get("largest_count"),
+    )
 
 
 def acquisition_of(layer: Image) -> Acquisition:

@@ -10,7 +10,7 @@ import numpy as np
 from stem_plugins.imaging.center_of_mass import remove_descan
 from stem_plugins.imaging.field import VectorField, divergence, field_colors, vector_field
 from stem_plugins.imaging.icom import icom
-from stem_plugins.imaging.ricom import largest_kernel, ricom
+from stem_plugins.imaging.ricom import check_band, largest_kernel, ricom
 from stem_plugins.imaging.rotation import RotationEstimate, estimate_rotation
 from stem_plugins.napari.kept_moments import KeptMoments, nearest_radius
 from stem_plugins.optics.acquisition import Acquisition
@@ -18,6 +18,7 @@ from stem_plugins.optics.acquisition import Acquisition
 __all__ = [
     "IMAGE_NAMES",
     "RicomSettings",
+    "check_pass_band",
     "compute_field",
     "compute_image",
     "default_settings",
@@ -220,6 +221,35 @@ def compute_image(
     if name == "Annular detector":
         return kept.annulus(settings.inner, settings.outer), "counts"
     raise ValueError(f"There is no image {name!r}; the panel has {', '.join(IMAGE_NAMES)}.")
+
+
+def check_pass_band(settings: RicomSettings, acquisition: Acquisition) -> None:
+    """Refuse a pass band that leaves nothing, in the unit in which the panel shows it.
+
+    Parameters
+    ----------
+    settings
+        Uses `low` and `high`.
+    acquisition
+        Uses `scan_step`; unknown: scan positions.
+
+    Raises
+    ------
+    ValueError
+        The limits are reversed, or beyond all frequencies of the scan.
+    """
+    step, cycles, unit = (1.0, 1.0), 1.0, "px⁻¹"
+    if acquisition.scan_step is not None:
+        y, x = acquisition.scan_step
+        step, cycles, unit = (y / 10, x / 10), 10.0, "nm⁻¹"
+    low, high = (
+        None if limit is None else round(limit * cycles, 6)
+        for limit in (settings.low, settings.high)
+    )
+    try:
+        check_band(low, high, step)
+    except ValueError as error:
+        raise ValueError(f"{error} Limits are in {unit}.") from None
 
 
 def rotation_from(kept: KeptMoments, acquisition: Acquisition) -> RotationEstimate:

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from stem_plugins.napari.widgets.detector_form import DetectorForm
 from stem_plugins.napari.widgets.diffraction_canvas import DiffractionCanvas
+from stem_plugins.napari.widgets.layout import NOTE_COLOR
 from stem_plugins.napari.widgets.scan_canvas import ScanCanvas
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def lay_out(browser: BrowserWidget) -> None:
     browser.message = QLabel()
     browser.message.setWordWrap(True)
     browser.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    browser.message.setStyleSheet("color: orange;")
+    browser.message.setStyleSheet(f"color: {NOTE_COLOR};")
     # Always there: a line that comes and goes would make the canvases jump.
     browser.message.setMinimumHeight(browser.message.fontMetrics().height() + 2)
     column.addWidget(browser.message)

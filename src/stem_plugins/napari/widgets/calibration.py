@@ -79,8 +79,9 @@ class CalibrationForm(QWidget):
         for box in (self.beam_energy, self.convergence_angle):
             box.valueChanged.connect(self._edited)
         for pair in (self.scan_step, self.diffraction_step):
-            for box, other in (pair, pair[::-1]):
-                box.valueChanged.connect(lambda _, box=box, other=other: self._edit(box, other))
+            y, x = pair
+            y.valueChanged.connect(lambda _, y=y, x=x: self._edit_y(y, x))
+            x.valueChanged.connect(lambda _, y=y, x=x: self._edit_x(y, x))
         self._show_extent()
 
     def show_acquisition(self, acquisition: Acquisition, shape: tuple[int, ...] | None) -> None:
@@ -104,10 +105,19 @@ class CalibrationForm(QWidget):
                 box.set_number(value)
         self._show_extent()
 
-    def _edit(self, box: OptionalNumber, other: OptionalNumber) -> None:
-        """Take over one side of a pixel; the other side is most often the same."""
-        if other.number() is None or box.number() is None:
-            other.set_number(box.number())
+    def _edit_y(self, y: OptionalNumber, x: OptionalNumber) -> None:
+        """Take over the height of a pixel; square pixels stay square."""
+        before = self._acquisition.scan_step if y in self.scan_step else None
+        if y in self.diffraction_step:
+            before = self._acquisition.diffraction_step
+        if before is None or before[0] == before[1] or y.number() is None:
+            x.set_number(y.number())
+        self._edited()
+
+    def _edit_x(self, y: OptionalNumber, x: OptionalNumber) -> None:
+        """Take over the width of a pixel; the height follows only into and out of `unknown`."""
+        if y.number() is None or x.number() is None:
+            y.set_number(x.number())
         self._edited()
 
     def _edited(self) -> None:

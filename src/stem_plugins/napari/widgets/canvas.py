@@ -174,7 +174,9 @@ class Canvas(QWidget):
         # napari collects garbage for a quarter of a second even where there is nothing to clear.
         if self.model.layers:
             self.model.layers.clear()
+            scale_bar_of(self.model).visible = False
         self.image = None
+        self.title.setText(self.model.title)
         self.pointed.setText("")
 
     def close_viewer(self) -> None:

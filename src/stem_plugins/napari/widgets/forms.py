@@ -66,6 +66,11 @@ class ImageChoice(QWidget):
         """Names of the chosen images."""
         return [name for name, box in self.boxes.items() if box.isChecked()]
 
+    def choose(self, name: str) -> None:
+        """Check an image without emitting `changed`."""
+        with quiet(self.boxes[name]):
+            self.boxes[name].setChecked(True)
+
     def leave_out(self, name: str) -> None:
         """Uncheck an image without emitting `changed`."""
         with quiet(self.boxes[name]):
@@ -226,7 +231,7 @@ class OrientationForm(QWidget):
         self.estimate = QPushButton("Estimate")
         self.estimate.setToolTip("Rotation and mirroring with the least curl, atoms bright")
         self.use_anyway = QPushButton("Use it")
-        self.estimated = QLabel("Run first, then estimate rotation and mirroring.")
+        self.estimated = QLabel()
         self.estimated.setWordWrap(True)
         self.mean_center = QCheckBox("Mean of all patterns")
         self.center = (QDoubleSpinBox(), QDoubleSpinBox())
@@ -239,7 +244,7 @@ class OrientationForm(QWidget):
         for label, model in (("none", None), ("plane", "plane"), ("parabola", "parabola")):
             self.descan.addItem(label, model)
         self._lay_out()
-        self.use_anyway.hide()
+        self.forget_estimate()
         self.slider.valueChanged.connect(lambda angle: self.rotation.setValue(angle))
         self.rotation.valueChanged.connect(self._turned)
         self.flip_y.toggled.connect(self.changed)
@@ -308,6 +313,12 @@ class OrientationForm(QWidget):
         return acquisition.replace(
             scan_rotation=self.rotation.value(), flip_y=self.flip_y.isChecked(), center=center
         )
+
+    def forget_estimate(self) -> None:
+        """Show no estimate; that of another scan must not be used."""
+        self._estimate = None
+        self.estimated.setText("Run first, then estimate rotation and mirroring.")
+        self.use_anyway.hide()
 
     def show_estimate(self, estimate: RotationEstimate) -> None:
         """Show an estimated rotation, and use it where it is sure enough."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QSpinBox,
     QSplitter,
@@ -29,10 +30,32 @@ from stem_plugins.napari.widgets.plots import Plots
 if TYPE_CHECKING:
     from stem_plugins.napari.widgets.ricom import RicomPanel
 
-__all__ = ["WIDTH", "lay_out"]
+__all__ = ["NOTE_COLOR", "WIDTH", "lay_out"]
 
 #: Of the panel [px]: what its forms need; the rest of the window is for the images.
 WIDTH = 420
+
+#: Of a form in a low window [px]; the rest is scrolled.
+LEAST_HEIGHT = 90
+
+#: Of messages: readable on dark and on light windows.
+NOTE_COLOR = "#e0700d"
+
+
+class _Scrolled(QScrollArea):
+    """A form that is as wide as it wants, and has a scroll bar where the window is low."""
+
+    def __init__(self, form: QWidget) -> None:
+        super().__init__()
+        self.setWidget(form)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def minimumSizeHint(self) -> QSize:
+        """Room for all of the width and for some lines; asked for by Qt."""
+        bar = self.verticalScrollBar().sizeHint().width()
+        return QSize(self.widget().minimumSizeHint().width() + bar, LEAST_HEIGHT)
 
 
 def lay_out(panel: RicomPanel) -> None:
@@ -57,13 +80,20 @@ def lay_out(panel: RicomPanel) -> None:
     splitter.addWidget(panel.plots)
     splitter.setStretchFactor(1, 1)
     column.addWidget(splitter, 1)
-    panel.message = QLabel()
-    panel.message.setWordWrap(True)
-    panel.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    panel.message.setStyleSheet("color: orange;")
-    panel.message.hide()
+    panel.findings, panel.message = _words(), _words()
+    column.addWidget(panel.findings)
     column.addWidget(panel.message)
     column.addLayout(_output(panel))
+
+
+def _words() -> QLabel:
+    """Room for a sentence or two, hidden while there are none."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setStyleSheet(f"color: {NOTE_COLOR};")
+    label.hide()
+    return label
 
 
 def _scan(panel: RicomPanel) -> QHBoxLayout:
@@ -80,7 +110,7 @@ def _shape(panel: RicomPanel) -> QHBoxLayout:
     panel.rows, panel.columns = QSpinBox(), QSpinBox()
     for box in (panel.rows, panel.columns):
         box.setRange(1, 10_000_000)
-        box.setMinimumWidth(90)
+        box.setMinimumWidth(80)
     panel.set_shape = QPushButton("Set")
     panel.set_shape.setToolTip("Arrange the frames as a scan of so many rows and columns")
     panel.frames = QLabel()
@@ -95,7 +125,7 @@ def _shape(panel: RicomPanel) -> QHBoxLayout:
         with quiet(panel.rows, panel.columns):
             panel.rows.setValue(int(shape[0]))
             panel.columns.setValue(int(shape[1]))
-        panel.frames.setText(f"of {shape[2]} × {shape[3]} px")
+        panel.frames.setText(f"{shape[2]} × {shape[3]} px")
         panel.frames.setToolTip(f"{shape[0] * shape[1]} frames of type {dtype.name}")
 
     panel.show_shape = show_shape
@@ -142,9 +172,9 @@ def _controls(panel: RicomPanel) -> QTabWidget:
     column.addWidget(panel.kernel_form)
     column.addStretch(1)
     panel.orientation, panel.calibration = OrientationForm(), CalibrationForm()
-    panel.controls.addTab(images, "Images")
-    panel.controls.addTab(panel.orientation, "Orientation and centre")
-    panel.controls.addTab(panel.calibration, "Calibration")
+    panel.controls.addTab(_Scrolled(images), "Images")
+    panel.controls.addTab(_Scrolled(panel.orientation), "Orientation and centre")
+    panel.controls.addTab(_Scrolled(panel.calibration), "Calibration")
     return panel.controls
 
 

@@ -11,7 +11,12 @@ from qtpy.QtCore import QObject
 
 from stem_plugins.napari.kept_moments import KeptMoments
 from stem_plugins.napari.planes import flat_image
-from stem_plugins.napari.ricom_model import RicomSettings, compute_field, compute_image
+from stem_plugins.napari.ricom_model import (
+    RicomSettings,
+    check_pass_band,
+    compute_field,
+    compute_image,
+)
 from stem_plugins.napari.widgets.result_layers import ResultLayers
 from stem_plugins.napari.widgets.worker import is_alive, once
 from stem_plugins.optics.acquisition import Acquisition
@@ -185,11 +190,12 @@ class LiveImages(QObject):
             return
         is_new = name not in self.results
         try:
+            if name == "riCOM":
+                check_pass_band(settings, acquisition)
             if self._field[0] != of_field:
                 self._field = (of_field, compute_field(kept, acquisition, settings.descan))
             image, unit = compute_image(name, kept, self._field[1], settings)
         except ValueError as error:
-            self._take_waiting()
             self._failed(error)
             return
         parameters = {"method": name, **settings.to_dict(), "acquisition": acquisition.to_dict()}

@@ -85,6 +85,7 @@ class PictureView(QWidget):
     def clear(self) -> None:
         """Show nothing."""
         self._picture = None
+        self.caption = ""
         self.update()
 
     def paintEvent(self, event: object) -> None:

@@ -41,9 +41,15 @@ class Plots(QTabWidget):
         self.addTab(self.fourier, "FFT")
         self.addTab(self.pattern, "Mean pattern")
         self.addTab(self.kernel, "Kernel")
-        self.setMinimumHeight(250)
+        self.setMinimumHeight(170)
         self._due: dict[QWidget, Callable[[], None]] = {}
         self.currentChanged.connect(lambda _: self._draw_seen())
+
+    def clear_scan(self) -> None:
+        """Show nothing of a scan that was seen before."""
+        self._due.clear()
+        self.fourier.clear()
+        self.pattern.clear()
 
     def showEvent(self, event: Any) -> None:
         """Make up for what was asked while nobody looked; called by Qt."""
@@ -143,6 +149,7 @@ class KernelPlot(QWidget):
         self.canvas.setMinimumSize(150, 120)
         self.canvas.setStyleSheet("background: transparent;")
         self.axes = self.figure.add_subplot()
+        self.axes.set_axis_off()  # until there is a kernel
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.picture, 2)
@@ -182,6 +189,7 @@ class KernelPlot(QWidget):
         self._shown = None
         self.picture.clear()
         self.axes.clear()
+        self.axes.set_axis_off()
         self.canvas.draw_idle()
 
     def _show(

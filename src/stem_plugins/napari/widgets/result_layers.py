@@ -105,6 +105,8 @@ class ResultLayers:
             )
             layer = self._layers[name] = add_image_over_scan(self._viewer, layer_data, scan)
             self.show_names(self._named)
+            if len(self._layers) == 1:
+                self._viewer.reset_view()  # what was seen before may be another scan
         else:
             set_flat_image(layer, image)
             self._thumbnails_due.add(name)

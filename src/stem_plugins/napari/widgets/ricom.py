@@ -11,15 +11,16 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
 
 from stem_plugins.imaging.moments import Moments
-from stem_plugins.napari.kept_moments import KeptMoments, guess_center, iter_pass, ring_radii
-from stem_plugins.napari.layers import acquisition_of, scan_from_layer, set_acquisition
-from stem_plugins.napari.planes import (
-    IMAGES,
-    grid_of,
-    scale_bar_of,
-    show_images,
-    show_patterns,
+from stem_plugins.imaging.pattern_checks import largest_count_of
+from stem_plugins.napari.kept_moments import (
+    KeptMoments,
+    guess_center,
+    iter_pass,
+    ring_radii,
+    warnings_of,
 )
+from stem_plugins.napari.layers import acquisition_of, scan_from_layer, set_acquisition
+from stem_plugins.napari.planes import scale_bar_of
 from stem_plugins.napari.ricom_code import python_code, source_of
 from stem_plugins.napari.ricom_model import (
     RicomSettings,
@@ -30,6 +31,7 @@ from stem_plugins.napari.ricom_model import (
 from stem_plugins.napari.scan_shape import set_scan_shape
 from stem_plugins.napari.widgets.layout import WIDTH, lay_out
 from stem_plugins.napari.widgets.live_images import LiveImages
+from stem_plugins.napari.widgets.plane_view import PlaneView
 from stem_plugins.napari.widgets.saving import ask_and_save
 from stem_plugins.napari.widgets.scan_choice import ScanChoice
 from stem_plugins.napari.widgets.worker import is_alive, once, start_worker
@@ -42,9 +44,6 @@ REDRAW = 150
 
 #: How long the centre must stand still before the axes of the layers follow [ms].
 SETTLED = 300
-
-#: Between images side by side [px].
-GRID_SPACING = 8
 
 
 class RicomPanel(QWidget):
@@ -64,6 +63,7 @@ class RicomPanel(QWidget):
         self.viewer = napari_viewer
         self.settings = RicomSettings()
         self.worker: Any = None
+        self._is_closed = False
         lay_out(self)
         self.chosen_scan = ScanChoice(napari_viewer, self.scans)
         self.images = LiveImages(
@@ -75,7 +75,7 @@ class RicomPanel(QWidget):
         )
         self._redraw = once(self, self.refresh, REDRAW)
         self._settled = once(self, self._place_layers, SETTLED)
-        self._fit = once(self, self.viewer.reset_view, REDRAW)
+        self.plane_view = PlaneView(self)
         self._connect()
         self.chosen_scan.list_scans()
 
@@ -90,9 +90,6 @@ class RicomPanel(QWidget):
         self.set_shape.clicked.connect(self.apply_scan_shape)
         self.run.clicked.connect(self.start)
         self.cancel.clicked.connect(self.stop)
-        self.images_view.clicked.connect(self._show_images)
-        self.patterns_view.clicked.connect(self._show_patterns)
-        self.side_by_side.toggled.connect(self._set_grid)
         self.choice.changed.connect(self.refresh)
         self.kernel_form.changed.connect(self._settings_edited)
         self.orientation.changed.connect(self._orientation_edited)
@@ -100,14 +97,7 @@ class RicomPanel(QWidget):
         self.calibration.changed.connect(self.calibrate)
         self.copy.clicked.connect(self.copy_as_python)
         self.save.clicked.connect(self._save)
-        self._viewer_slots = (
-            (self.viewer.layers.events.inserted, self._layers_changed),
-            (self.viewer.layers.events.removed, self._layers_changed),
-            (self.viewer.layers.selection.events.active, self._selected),
-            (self.viewer.dims.events.order, self._show_plane),
-        )
-        for emitter, slot in self._viewer_slots:
-            emitter.connect(slot)
+        self.viewer.layers.selection.events.active.connect(self._selected)
 
     def closeEvent(self, event: Any) -> None:
         """Stop the pass and let go of the viewer; called by Qt."""
@@ -116,13 +106,15 @@ class RicomPanel(QWidget):
 
     def close_panel(self) -> None:
         """Stop the pass and let go of the viewer. The images stay."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self.chosen_scan.close()
-        for emitter, slot in self._viewer_slots:
-            emitter.disconnect(slot)
-        self._viewer_slots = ()
+        self.plane_view.close()
+        self.viewer.layers.selection.events.active.disconnect(self._selected)
         if is_alive(self):
             self.stop()
-            for timer in (self._redraw, self._settled, self._fit):
+            for timer in (self._redraw, self._settled):
                 timer.stop()
             self.images.close()
 
@@ -138,14 +130,11 @@ class RicomPanel(QWidget):
 
     # The scan
 
-    def _layers_changed(self, event: Any = None) -> None:
-        if is_alive(self) and grid_of(self.viewer).enabled:
-            self._fit.start()  # its parts have become smaller or larger
-
     def _open(self, layer: Any) -> None:
         """Turn to another scan, or to none."""
         self.stop()
         self.images.start(layer, None)
+        self._forget_findings()
         for widget in (self.run, self.set_shape, self.controls, self.copy, self.save):
             widget.setEnabled(layer is not None)
         if layer is None:
@@ -188,6 +177,9 @@ class RicomPanel(QWidget):
             self.say(str(error))
             return
         self.images.start(self.scan_layer, None)
+        self._forget_findings()
+        if not self.choice.names():
+            self.choice.choose("riCOM")  # a run without any image looks as if it had failed
         self.progress.setRange(0, scan.data.shape[0])
         self.progress.setValue(0)
         self._show_running(True)
@@ -209,6 +201,7 @@ class RicomPanel(QWidget):
             self.worker.quit()
             self.worker = None
             self._show_running(False)
+            self._show_findings()
             self.say("Stopped; the images show what was seen so far." if self.kept else "")
 
     def _take(self, value: KeptMoments | tuple[slice, Moments]) -> None:
@@ -233,8 +226,25 @@ class RicomPanel(QWidget):
         self._redraw.stop()
         self.refresh()
         self.images.finish()
+        self._show_findings()
         if self.kept is not None:
             self.orientation.show_center(self.kept.center(acquisition_of(self.scan_layer)))
+
+    def _forget_findings(self) -> None:
+        """Show nothing that was found in a scan, or in a pass, before."""
+        self.plots.clear_scan()
+        self.orientation.forget_estimate()
+        self._show_findings()
+
+    def _show_findings(self) -> None:
+        """Say which patterns are saturated or empty, as far as the pass has come."""
+        found: list[str] = []
+        if self.kept is not None:
+            scan = scan_from_layer(self.images.scan_layer)
+            limit = largest_count_of(scan.data.dtype, scan.largest_count)
+            found = warnings_of(self.kept, limit)
+        self.findings.setText("\n".join(found))
+        self.findings.setVisible(bool(found))
 
     def _show_running(self, running: bool) -> None:
         self.run.setVisible(not running)
@@ -275,6 +285,7 @@ class RicomPanel(QWidget):
             self._settled.start()
         else:
             self._place_layers()
+            self.plane_view.fit()
         self._show_values()
         self.refresh()
 
@@ -337,29 +348,6 @@ class RicomPanel(QWidget):
     def _selected(self, event: Any = None) -> None:
         if is_alive(self):
             self.images.show_front()
-
-    def _show_plane(self, event: Any = None) -> None:
-        if not is_alive(self):
-            return
-        images = tuple(self.viewer.dims.order) == IMAGES
-        (self.images_view if images else self.patterns_view).setChecked(True)
-
-    def _show_patterns(self) -> None:
-        grid_of(self.viewer).enabled = False
-        show_patterns(self.viewer, self.scan_layer)
-
-    def _show_images(self) -> None:
-        show_images(self.viewer)
-        self._set_grid(self.side_by_side.isChecked())
-
-    def _set_grid(self, enabled: bool) -> None:
-        """Show the images side by side, each with its name, or on top of each other."""
-        grid = grid_of(self.viewer)
-        grid.spacing = GRID_SPACING
-        grid.enabled = enabled
-        self.images.results.show_names(enabled)
-        # Only after the next drawing does the viewer know how large the parts of the grid are.
-        self._fit.start()
 
     def say(self, message: str) -> None:
         """Show a message above the plots; an empty one hides the line.

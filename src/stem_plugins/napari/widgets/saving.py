@@ -13,8 +13,11 @@ from stem_plugins.napari.writer import save_layer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from napari.layers import Image
+
 __all__ = ["ask_and_save", "result_paths", "save_results"]
 
+COLOR_SUFFIXES = (".tif", ".png")
 SUFFIXES = (".tif", ".zspy", ".hspy", ".png", ".npy")
 
 
@@ -54,7 +57,7 @@ def save_results(path: str | Path, results: ResultLayers, *, overwrite: bool = F
     Returns
     -------
     list of pathlib.Path
-        What was written.
+        What was written: of colour pictures only what the format can hold.
 
     Raises
     ------
@@ -63,7 +66,9 @@ def save_results(path: str | Path, results: ResultLayers, *, overwrite: bool = F
     ValueError
         The format is not known or cannot hold an image.
     """
-    layers = dict(results)
+    layers = {name: layer for name, layer in results if _fits(path, layer)}
+    if not layers:
+        raise ValueError(f"Colours fit into {' and '.join(COLOR_SUFFIXES)} files only.")
     paths = result_paths(path, layers)
     existing = [target.name for target in paths.values() if target.exists()]
     if existing and not overwrite:
@@ -71,6 +76,10 @@ def save_results(path: str | Path, results: ResultLayers, *, overwrite: bool = F
     for name, target in paths.items():
         save_layer(target, layers[name], overwrite=overwrite)
     return list(paths.values())
+
+
+def _fits(path: str | Path, layer: Image) -> bool:
+    return not layer.rgb or Path(path).suffix.lower() in COLOR_SUFFIXES
 
 
 def ask_and_save(parent: QWidget, results: ResultLayers, name: str) -> str:
@@ -111,4 +120,6 @@ def ask_and_save(parent: QWidget, results: ResultLayers, name: str) -> str:
         written = save_results(path, results, overwrite=overwrite)
     except (ValueError, OSError) as error:
         return str(error)
-    return f"Saved {', '.join(file.name for file in written)}."
+    left_out = [name for name, layer in results if not _fits(path, layer)]
+    note = f" {', '.join(left_out)}: colours fit into .tif and .png only." if left_out else ""
+    return f"Saved {', '.join(file.name for file in written)}.{note}"

@@ -1,0 +1,86 @@
+"""What the main viewer shows of a scan: its images, also side by side, or its patterns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject
+
+from stem_plugins.napari.planes import IMAGES, grid_of, show_images, show_patterns
+from stem_plugins.napari.widgets.worker import is_alive, once
+
+if TYPE_CHECKING:
+    from stem_plugins.napari.widgets.ricom import RicomPanel
+
+__all__ = ["PlaneView"]
+
+#: How long after a change of the grid the view is fitted to it [ms].
+FIT = 150
+
+#: Between images side by side [px].
+GRID_SPACING = 8
+
+
+class PlaneView(QObject):
+    """Let the panel's buttons and the viewer follow each other.
+
+    Parameters
+    ----------
+    panel
+        With its viewer, its buttons and the images in its `ResultLayers`.
+    """
+
+    def __init__(self, panel: RicomPanel) -> None:
+        super().__init__(panel)
+        self._panel, self._viewer = panel, panel.viewer
+        self._fit = once(self, self._viewer.reset_view, FIT)
+        panel.images_view.clicked.connect(self._show_images)
+        panel.patterns_view.clicked.connect(self._show_patterns)
+        panel.side_by_side.toggled.connect(self._set_grid)
+        events = self._viewer.layers.events
+        self._slots: tuple[tuple[Any, Any], ...] = (
+            (events.inserted, self._layers_changed),
+            (events.removed, self._layers_changed),
+            (self._viewer.dims.events.order, self._show_plane),
+        )
+        for emitter, slot in self._slots:
+            emitter.connect(slot)
+
+    def close(self) -> None:
+        """Let go of the viewer. Once is enough."""
+        for emitter, slot in self._slots:
+            emitter.disconnect(slot)
+        self._slots = ()
+        if is_alive(self):
+            self._fit.stop()
+
+    def fit(self) -> None:
+        """Bring all of the images into view, once no further change has come for a moment."""
+        self._fit.start()
+
+    def _layers_changed(self, event: Any = None) -> None:
+        if is_alive(self) and grid_of(self._viewer).enabled:
+            self._fit.start()  # its parts have become smaller or larger
+
+    def _show_plane(self, event: Any = None) -> None:
+        if is_alive(self):
+            images = tuple(self._viewer.dims.order) == IMAGES
+            panel = self._panel
+            (panel.images_view if images else panel.patterns_view).setChecked(True)
+
+    def _show_patterns(self) -> None:
+        grid_of(self._viewer).enabled = False
+        show_patterns(self._viewer, self._panel.scan_layer)
+
+    def _show_images(self) -> None:
+        show_images(self._viewer)
+        self._set_grid(self._panel.side_by_side.isChecked())
+
+    def _set_grid(self, enabled: bool) -> None:
+        """Show the images side by side, each with its name, or on top of each other."""
+        grid = grid_of(self._viewer)
+        grid.spacing = GRID_SPACING
+        grid.enabled = enabled
+        self._panel.images.results.show_names(enabled)
+        # Only after the next drawing does the viewer know how large the parts of the grid are.
+        self._fit.start()
