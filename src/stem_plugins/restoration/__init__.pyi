@@ -8,6 +8,7 @@ from .detector_response import (
 )
 from .discriminator import PatchDiscriminator
 from .distortions import Distortions, distort, row_jitter
+from .local_fourier import local_fourier_filter
 from .losses import (
     LossWeights,
     adversarial_loss,
@@ -24,6 +25,7 @@ from .losses import (
     relativistic_average,
     std_loss,
 )
+from .restore_images import restore
 from .scan_correction import apply_scan_shifts, scan_shifts
 from .scan_grid import resample_scan
 
@@ -44,6 +46,7 @@ __all__ = [
     "generator_loss",
     "l1_loss",
     "l2_loss",
+    "local_fourier_filter",
     "local_whitening",
     "local_whitening_loss",
     "mean_loss",
@@ -52,6 +55,7 @@ __all__ = [
     "pixel_loss",
     "relativistic_average",
     "resample_scan",
+    "restore",
     "row_jitter",
     "scan_shifts",
     "std_loss",

@@ -1,0 +1,127 @@
+"""Models that `restore` can apply: found by name, ready to run on standardised images."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from stem_plugins.models import Weights, check_tensors, find_weights, load_weights
+from stem_plugins.restoration import cgrdn, row_aware_network
+from stem_plugins.restoration.local_fourier import WINDOW, local_fourier_filter
+
+__all__ = ["ImageModel", "load_model"]
+
+#: Designs that this version can build, and the newest version of each.
+DESIGNS = {
+    row_aware_network.DESIGN: row_aware_network.DESIGN_VERSION,
+    cgrdn.DESIGN: cgrdn.VERSION,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageModel:
+    """One way to restore an image.
+
+    Parameters
+    ----------
+    name
+        As the user gave it.
+    run
+        Restores standardised images, (n, 1, y, x) float32; the sides are multiples of `multiple`.
+    fast_axis
+        Along which axis of the tensor the fast scan runs: 2 (y) or 3 (x).
+    multiple
+        Sides of what `run` takes are multiples of this [px].
+    grid
+        Places at which an image may be cut are multiples of this [px].
+    halo
+        Pixels beyond a piece that it needs to agree with the whole image.
+    whole_rows
+        Whether pieces should be whole scan rows, since rows are looked at as wholes.
+    network
+        The torch module, to be moved between devices; ``None``: there is none.
+    """
+
+    name: str
+    run: Callable[[torch.Tensor], torch.Tensor]
+    fast_axis: Literal[2, 3]
+    multiple: int
+    grid: int
+    halo: int
+    whole_rows: bool
+    network: torch.nn.Module | None = None
+
+
+@functools.lru_cache(maxsize=4)
+def _load(path: Path | None, name: str, stamp: int, device: str) -> ImageModel:
+    del stamp  # a file that was written anew is read anew
+    if path is None:
+        return ImageModel(
+            name, local_fourier_filter, 3, multiple=1, grid=WINDOW, halo=WINDOW, whole_rows=False
+        )
+    weights = load_weights(path, designs=DESIGNS)
+    if weights.design == cgrdn.DESIGN:
+        published = cgrdn.cgrdn_from_weights(weights).to(device)
+        # Its authors store images with the fast scan along the first axis.
+        return ImageModel(name, published, 2, 2, 2, 64, whole_rows=False, network=published)
+    network = _row_aware(weights).to(device, memory_format=torch.channels_last)
+
+    def run(image: torch.Tensor) -> torch.Tensor:
+        return network(image).image
+
+    return ImageModel(
+        name,
+        run,
+        3,
+        multiple=row_aware_network.MULTIPLE,
+        grid=WINDOW // 2,
+        halo=row_aware_network.HALO,
+        whole_rows=True,
+        network=network,
+    )
+
+
+def load_model(name: str | Path, *, device: str = "cpu") -> ImageModel:
+    """Find a model by name and make it ready; the last few stay in memory.
+
+    Parameters
+    ----------
+    name
+        ``"default"``, ``"fft"``, an imported one such as ``"tk_r_em:hrstem"``, or a file.
+    device
+        Torch's name of the device.
+
+    Returns
+    -------
+    ImageModel
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        There is no such model, or its file is damaged or newer than this version.
+
+    Examples
+    --------
+    >>> load_model("fft").halo
+    96
+    """
+    if str(name) == "fft":
+        return _load(None, "fft", 0, device)
+    path = find_weights(name)
+    return _load(path, str(name), path.stat().st_mtime_ns, device)
+
+
+def _row_aware(weights: Weights) -> row_aware_network.RestorationNetwork:
+    network = row_aware_network.RestorationNetwork()
+    check_tensors(
+        weights, {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    )
+    network.load_state_dict(
+        {name: torch.tensor(array, dtype=torch.float32) for name, array in weights.tensors.items()}
+    )
+    return network.eval().requires_grad_(False)

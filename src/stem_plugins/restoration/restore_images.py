@@ -1,0 +1,287 @@
+"""Remove noise and scan distortion from STEM images.
+
+One function for every model: the image is turned so that the fast scan runs along x to the right,
+brought to mean 0 and standard deviation 1 as a whole, restored in pieces with a halo, and brought
+back. So the result follows every change of gain and offset,
+``restore(a·x + b) = a·restore(x) + b``, and memory is bounded by the piece, not by the image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from stem_plugins.lazy.blocks import is_lazy, thread_count
+from stem_plugins.restoration.image_checks import (
+    check_orientation,
+    fill_missing,
+    real_images,
+    warn_of_image,
+)
+from stem_plugins.restoration.pieces import apply_in_pieces, piece_sizes
+from stem_plugins.restoration.standardization import scale_of
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import torch
+
+    from stem_plugins.restoration.image_models import ImageModel
+
+__all__ = ["restore"]
+
+Callback = Callable[[float], object]
+
+
+def restore(
+    image: np.ndarray | da.Array,
+    *,
+    model: str | Path = "default",
+    scan_axis: int = -1,
+    scan_direction: Literal[1, -1] = 1,
+    ensemble: bool = False,
+    tile: int | None = None,
+    halo: int | None = None,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    device: str = "auto",
+    threads: int | None = None,
+    callback: Callback | None = None,
+) -> np.ndarray | da.Array:
+    """Restore an image or a stack of images: noise, row jitter and fast-scan tail are removed.
+
+    Parameters
+    ----------
+    image
+        (y, x) or a stack (..., y, x), real, of any type, NumPy or dask. Pixels that are NaN are
+        filled in from around them for the network, and are NaN in the result; a warning says so.
+    model
+        ``"default"``: the network that comes with this package. ``"fft"``: a filter in
+        overlapping windows, without weights (`local_fourier_filter`). ``"tk_r_em:hrstem"`` and
+        its five sisters: the published networks, once imported from your own copy. Or the path
+        of a file of weights.
+    scan_axis
+        Along which of the two image axes the beam scans fast: -1 (along x, as almost all
+        microscopes do) or -2 (along y). It matters: rows are what jitter shifts.
+    scan_direction
+        1: towards larger indices; -1: towards smaller ones (mirrored images). The tail of the
+        detector points there.
+    ensemble
+        Average with the restoration of the image flipped along the slow axis: twice the time, a
+        little less noise.
+    tile
+        Side of the pieces that are restored at a time [px]; ``None``: chosen for memory.
+    halo
+        How far pieces overlap on either side [px]; ``None``: what the model needs.
+    precision
+        ``"bfloat16"`` is faster where the processor computes in it.
+    device
+        ``"auto"``: a GPU if torch sees one, otherwise the processor.
+    threads
+        Processor threads of torch; ``None``: as many as there are cores. Dask data use dask's.
+    callback
+        Called with the share that is done, 0 to 1, after every piece; what it raises stops the
+        restoration. Not for dask data, whose progress dask shows.
+
+    Returns
+    -------
+    numpy.ndarray or dask.array.Array
+        float32, the shape and the intensity scale of `image`, on its scan grid.
+
+    Raises
+    ------
+    ValueError
+        The image is complex, RGB or less than two-dimensional, or an option is unknown.
+    FileNotFoundError
+        The model's weights are not there; the message says how to get them.
+
+    Notes
+    -----
+    The default network is described in its model card (docs, "Restoration network"). An image
+    whose pixels all have one value comes back as it is.
+
+    References
+    ----------
+    T. Friedrich, thesis, University of Antwerp (2023), chapter 2, for the distortions.
+    I. Lobato, T. Friedrich, S. Van Aert, npj Computational Materials 10, 10 (2024), for the
+    published networks.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.indices((128, 128))
+    >>> clean = 2 + np.cos(y / 3) * np.cos(x / 3)
+    >>> noisy = rng.poisson(5 * clean) / 5
+    >>> restored = restore(noisy, model="fft")
+    >>> bool(np.std(restored - clean) < 0.5 * np.std(noisy - clean))
+    True
+    """
+    image = real_images(image)
+    scan_axis = check_orientation(image.ndim, scan_axis, scan_direction)
+    task = _Task(model, scan_axis, scan_direction, ensemble, tile, halo, precision, device, threads)
+    # Weights that are not there are said now, not when a lazy result is computed.
+    task.load()
+    if is_lazy(image):
+        return _restore_lazy(image, task)
+    return _restore_stack(np.asarray(image), task, callback)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """The options of `restore`; travels to wherever dask computes."""
+
+    model: str | Path
+    scan_axis: int
+    scan_direction: int
+    ensemble: bool
+    tile: int | None
+    halo: int | None
+    precision: str
+    device: str
+    threads: int | None
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be 'float32' or 'bfloat16', not {self.precision!r}.")
+        for name in ("tile", "halo", "threads"):
+            value = getattr(self, name)
+            if value is not None and not value >= (0 if name == "halo" else 1):
+                raise ValueError(f"{name} must be a positive number of pixels, not {value!r}.")
+
+    def load(self) -> ImageModel:
+        """Return the model on its device."""
+        from stem_plugins.restoration.image_models import load_model
+
+        return load_model(self.model, device=_device(self.device))
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"The device {wanted!r} cannot be used here: {error}. device='auto' takes a GPU if "
+            "there is one, and otherwise the processor."
+        ) from error
+    return wanted
+
+
+@contextlib.contextmanager
+def _torch_threads(count: int | None) -> Iterator[None]:
+    """Set torch's threads for a while. Two that wait for one core are slower than one by far."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or thread_count())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _restore_stack(stack: np.ndarray, task: _Task, callback: Callback | None = None) -> np.ndarray:
+    """Restore the images of a NumPy stack one after another."""
+    images = stack.reshape(-1, *stack.shape[-2:])
+    result = np.empty(images.shape, np.float32)
+    with _torch_threads(task.threads):
+        for index, image in enumerate(images):
+
+            def report(share: float, done: int = index) -> None:
+                if callback is not None:
+                    callback((done + share) / len(images))
+
+            result[index] = _restore_image(image, task, report)
+    return result.reshape(stack.shape)
+
+
+def _restore_lazy(stack: da.Array, task: _Task) -> da.Array:
+    """Restore the images of a dask stack, one image in memory at a time and thread."""
+    chunks = dict.fromkeys(range(stack.ndim - 2), 1) | {stack.ndim - 2: -1, stack.ndim - 1: -1}
+    # Dask's own threads are as many as the cores.
+    alone = dataclasses.replace(task, threads=task.threads or 1)
+    return stack.rechunk(chunks).map_blocks(
+        partial(_restore_stack, task=alone),
+        dtype=np.float32,
+        meta=np.empty((0,) * stack.ndim, np.float32),
+    )
+
+
+def _restore_image(image: np.ndarray, task: _Task, report: Callback) -> np.ndarray:
+    """Restore one image (y, x) and return float32."""
+    warn_of_image(image)
+    filled, missing = fill_missing(image)
+    mean, deviation = scale_of(filled)
+    if deviation == 0:
+        report(1.0)
+        return filled.astype(np.float32)
+    scaled = ((filled - mean) / deviation).astype(np.float32)
+    restored = _turned_back(_restore_scaled(_turned(scaled, task), task, report), task)
+    result = (restored.astype(np.float64) * deviation + mean).astype(np.float32)
+    if missing is not None:
+        result[missing] = np.nan
+    return result
+
+
+def _turned(image: np.ndarray, task: _Task) -> np.ndarray:
+    """Turn an image so that the fast scan runs along x to the right."""
+    turned = image.T if task.scan_axis == -2 else image
+    return turned[:, :: task.scan_direction]
+
+
+def _turned_back(image: np.ndarray, task: _Task) -> np.ndarray:
+    turned = image[:, :: task.scan_direction]
+    return turned.T if task.scan_axis == -2 else turned
+
+
+def _restore_scaled(image: np.ndarray, task: _Task, report: Callback) -> np.ndarray:
+    """Restore a standardised image whose fast scan runs along x to the right."""
+    model = task.load()
+    sizes = piece_sizes((image.shape[0], image.shape[1]), model, task.tile)
+    halo = model.halo if task.halo is None else -(-task.halo // model.grid) * model.grid
+    run = partial(_run_piece, model=model, task=task)
+    result = np.empty(image.shape, np.float32)
+    for share, place, part in apply_in_pieces(run, image, sizes, halo):
+        result[place] = part
+        report(share)
+    return result
+
+
+def _run_piece(piece: np.ndarray, *, model: ImageModel, task: _Task) -> np.ndarray:
+    """Run the model on a piece (y, x), averaged with its mirror image if that is wanted."""
+    import torch
+
+    height, width = piece.shape
+    rest_y, rest_x = -height % model.multiple, -width % model.multiple
+    padded = np.pad(
+        piece, ((0, rest_y), (0, rest_x)), mode="reflect" if min(piece.shape) > 8 else "edge"
+    )
+    device = _device(task.device)
+    with torch.inference_mode(), _precision(task.precision, device):
+        image = torch.from_numpy(padded)[None, None].to(device)
+        result = _run_oriented(model, image)
+        if task.ensemble:
+            mirrored = _run_oriented(model, image.flip(2))
+            result = (result + mirrored.flip(2)) / 2
+        return result[0, 0, :height, :width].float().cpu().numpy()
+
+
+def _run_oriented(model: ImageModel, image: torch.Tensor) -> torch.Tensor:
+    if model.fast_axis == 3:
+        return model.run(image)
+    return model.run(image.transpose(2, 3)).transpose(2, 3)
+
+
+def _precision(precision: str, device: str) -> contextlib.AbstractContextManager[object]:
+    import torch
+
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)

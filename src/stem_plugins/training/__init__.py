@@ -1,0 +1,1 @@
+"""How the shipped networks were trained: data on the fly, loops that resume, exports."""
