@@ -10,19 +10,12 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stem_plugins.imaging.detectors import (
-    DetectorSteps,
-    MaskRuns,
-    check_mask,
-    detector_steps,
-    mask_runs,
-)
-from stem_plugins.imaging.frame_memory import flat_pixels, readable
 from stem_plugins.imaging.hyperspy_data import patterns_of
+from stem_plugins.imaging.moments_blocks import BlockMoments, Pass, beside, block_moments
 from stem_plugins.lazy.blocks import (
     chunk_by_scan_rows,
     in_order,
@@ -82,51 +75,6 @@ class Moments:
         return Moments(**computed)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Pass:
-    """What is done with every frame: the masks as given, and as the kernel reads them."""
-
-    detector_shape: tuple[int, int]
-    mask: MaskRuns
-    detectors: DetectorSteps
-    detector_count: int
-    pattern: bool
-
-    @classmethod
-    def build(
-        cls,
-        shape: tuple[int, ...],
-        mask: np.ndarray | None,
-        detectors: Sequence[np.ndarray],
-        pattern: bool,
-    ) -> _Pass:
-        detector_shape = (shape[2], shape[3])
-        if mask is not None:
-            mask = check_mask(mask, detector_shape, "mask")
-            if mask.dtype != bool:
-                raise ValueError("mask must be boolean: True for pixels that count.")
-            if not mask.any():
-                raise ValueError("mask leaves no pixel of the detector.")
-        masks = [
-            check_mask(detector, detector_shape, f"detectors[{index}]")
-            for index, detector in enumerate(detectors)
-        ]
-        return cls(
-            detector_shape,
-            mask_runs(mask, detector_shape),
-            detector_steps(masks, detector_shape),
-            len(masks),
-            pattern,
-        )
-
-
-class _Block(NamedTuple):
-    """Raw sums of a block of frames."""
-
-    values: np.ndarray  # (rows, columns, 4 + detectors): total, Σ y v, Σ x v, peak, detectors
-    pattern: np.ndarray | None  # sum of the frames
-
-
 def moments(
     data: np.ndarray | da.Array,
     *,
@@ -182,7 +130,7 @@ def moments(
     """
     data = check_4d(data)
     _check_center(center)
-    task = _Pass.build(data.shape, mask, detectors, pattern)
+    task = Pass.build(data.shape, mask, detectors, pattern)
     if is_lazy(data):
         return _lazy_moments(data, task, center, inspect)
     blocks = _iter_blocks(np.asarray(data), task, workers or thread_count(), _STEP_BYTES)
@@ -226,12 +174,12 @@ def iter_moments(
     [(slice(0, 2, None), np.float64(64.0)), (slice(2, 3, None), np.float64(32.0))]
     """
     data = check_4d(data)
-    task = _Pass.build(data.shape, mask, detectors, pattern)
+    task = Pass.build(data.shape, mask, detectors, pattern)
     return _iter_rows(data, task, workers or thread_count(), block_bytes)
 
 
 def _iter_rows(
-    data: Any, task: _Pass, workers: int, block_bytes: int
+    data: Any, task: Pass, workers: int, block_bytes: int
 ) -> Iterator[tuple[slice, Moments]]:
     with contextlib.closing(_iter_blocks(data, task, workers, block_bytes)) as blocks:
         for rows, block in blocks:
@@ -301,14 +249,14 @@ def _check_center(center: Any) -> None:
 
 def _lazy_moments(
     data: da.Array,
-    task: _Pass,
+    task: Pass,
     center: tuple[float, float] | None,
     inspect: Callable[[Moments], None] | None,
 ) -> Moments:
     """Do the pass over dask data; every field of the result hangs on one task."""
     import dask.array as da
 
-    run = partial(_block_moments, task=task)
+    run = partial(block_moments, task=task)
     whole = map_scan_blocks(run, data, partial(_join, center=center, inspect=inspect))
     scan, detector = data.shape[:2], data.shape[2:]
 
@@ -326,8 +274,8 @@ def _lazy_moments(
 
 
 def _iter_blocks(
-    data: Any, task: _Pass, workers: int, block_bytes: int
-) -> Generator[tuple[slice, _Block], None, None]:
+    data: Any, task: Pass, workers: int, block_bytes: int
+) -> Generator[tuple[slice, BlockMoments], None, None]:
     """Do the pass on threads, whole scan rows at a time, in order; the kernel frees the GIL."""
     if is_lazy(data):
         data = chunk_by_scan_rows(data)
@@ -338,73 +286,17 @@ def _iter_blocks(
     else:
         rows_of_blocks = scan_row_blocks(data.shape, data.dtype.itemsize, block_bytes=block_bytes)
 
-    def one(rows: slice) -> tuple[slice, _Block]:
+    def one(rows: slice) -> tuple[slice, BlockMoments]:
         if not is_lazy(data):
-            return rows, _block_moments(data[rows], (rows.start, 0), task=task)
+            return rows, block_moments(data[rows], (rows.start, 0), task=task)
         columns = np.cumsum([0, *data.chunks[1]]).tolist()
         parts = [
-            _block_moments(block.compute(), (rows.start, column), task=task)
+            block_moments(block.compute(), (rows.start, column), task=task)
             for block, column in zip(grid[rows.start], columns, strict=False)
         ]
-        return rows, _beside(parts)
+        return rows, beside(parts)
 
     return in_order(one, rows_of_blocks, workers=workers)
-
-
-def _block_moments(block: np.ndarray, offset: tuple[int, int], *, task: _Pass) -> _Block:
-    """Do the pass over one block whose first frame lies at the scan position `offset`."""
-    from stem_plugins.imaging.moments_kernel import (
-        accumulator_dtype,
-        moments_of_frames,
-        rows_before_overflow,
-    )
-
-    block = readable(np.asarray(block))
-    pixels, start, strides = flat_pixels(block)
-    dtype = accumulator_dtype(block.dtype)
-    peaks = np.zeros(block.shape[3], pixels.dtype)
-    lowest = _lowest(pixels.dtype)
-    values = np.zeros((*block.shape[:2], 4))
-    images = np.zeros((*block.shape[:2], task.detector_count))
-    pattern = np.zeros(task.detector_shape if task.pattern else (0, 0))
-    moments_of_frames(
-        pixels,
-        start,
-        strides,
-        block.shape,
-        not block.dtype.isnative,
-        rows_before_overflow(block.dtype, block.shape[2]),
-        task.mask,
-        task.detectors,
-        np.zeros(block.shape[3], dtype),
-        np.zeros(block.shape[3], dtype),
-        peaks,
-        lowest,
-        np.zeros(task.detectors.weight.size, dtype),
-        values,
-        images,
-        pattern,
-    )
-    if block.dtype.kind == "f" and not (np.isfinite(values).all() and np.isfinite(images).all()):
-        bad = np.argwhere(~np.isfinite(values).all(axis=2) | ~np.isfinite(images).all(axis=2))[0]
-        raise ValueError(
-            f"The pattern at scan position {tuple(int(i) for i in bad + offset)} holds NaN or "
-            "infinite pixels. Leave them out with mask=, or replace them, for example by "
-            "numpy.nan_to_num."
-        )
-    return _Block(np.concatenate([values, images], axis=2), pattern if task.pattern else None)
-
-
-def _lowest(dtype: np.dtype) -> np.generic:
-    """Return what no pixel of this type is below."""
-    return dtype.type(-np.inf if dtype.kind == "f" else np.iinfo(dtype).min)
-
-
-def _beside(blocks: Sequence[_Block]) -> _Block:
-    """Join blocks of the same scan rows."""
-    values = np.concatenate([block.values for block in blocks], axis=1)
-    patterns = [block.pattern for block in blocks if block.pattern is not None]
-    return _Block(values, np.sum(patterns, axis=0) if patterns else None)
 
 
 def _absolute_com(values: np.ndarray) -> np.ndarray:
@@ -415,13 +307,13 @@ def _absolute_com(values: np.ndarray) -> np.ndarray:
 
 
 def _join(
-    grid: list[list[_Block]],
+    grid: list[list[BlockMoments]],
     *,
     center: tuple[float, float] | None,
     inspect: Callable[[Moments], None] | None = None,
 ) -> Moments:
     """Turn the raw sums of all blocks, one list per row of blocks, into `Moments`."""
-    rows = [_beside(blocks) for blocks in grid]
+    rows = [beside(blocks) for blocks in grid]
     values = np.concatenate([row.values for row in rows])
     patterns = [row.pattern for row in rows if row.pattern is not None]
     com = _absolute_com(values)
