@@ -128,17 +128,17 @@ def warn_of_numbering(path: Path, header: MerlinHeader, frames: int, *, stacklev
     if unseen:
         last = frame_numbers(path, header, frames, only_last=True)
         lost = int(last[0] - numbers[-1]) - unseen
-        faults += [f"{lost} frames are missing after {numbers[-1]}"] if lost > 0 else []
+        faults += [f"{lost} missing (after {numbers[-1]})"] if lost > 0 else []
     if missing:
         lost = sum(last - first + 1 for first, last in missing)
         ranges = [f"{a}" if a == b else f"{a} to {b}" for a, b in missing]
-        faults.append(f"{lost} frames are missing ({_named(ranges)})")
+        faults.append(f"{lost} missing ({_named(ranges)})")
     if doubled:
-        faults.append(f"{len(doubled)} frames are there twice ({_named(map(str, doubled))})")
+        faults.append(f"{len(doubled)} there twice ({_named(map(str, doubled))})")
     if faults:
         warnings.warn(
-            f"{path.name}: by the numbers in their headers, {' and '.join(faults)}. All scan "
-            "positions behind such a frame are shifted.",
+            f"{path.name}: the frames' numbers show faults: {', '.join(faults)}. "
+            "All scan positions behind such a frame are shifted.",
             stacklevel=stacklevel + 1,
         )
 
