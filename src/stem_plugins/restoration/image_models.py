@@ -69,7 +69,9 @@ def _load(path: Path | None, name: str, stamp: int, device: str) -> ImageModel:
         published = cgrdn.cgrdn_from_weights(weights).to(device)
         # Its authors store images with the fast scan along the first axis.
         return ImageModel(name, published, 2, 2, 2, 64, whole_rows=False, network=published)
-    network = _row_aware(weights).to(device, memory_format=torch.channels_last)
+    network = _row_aware(weights).to(device)
+    # Channels last is twice as fast on processors.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(image: torch.Tensor) -> torch.Tensor:
         return network(image).image

@@ -70,7 +70,7 @@ class _Residual(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         # Start near the identity: deep stacks then learn from the first step.
         nn.init.normal_(self.second.weight, std=0.1 * (2 / (9 * channels)) ** 0.5)
-        nn.init.zeros_(self.second.bias)
+        _silence(self.second.bias)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return features + self.second(functional.relu(self.first(functional.relu(features))))
@@ -83,8 +83,7 @@ class _RowContext(nn.Module):
         super().__init__()
         self.first = nn.Conv1d(channels, channels, 5, padding=2)
         self.second = nn.Conv1d(channels, channels, 5, padding=2)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        _silence(self.second.weight, self.second.bias)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         rows = functional.relu(self.first(features.mean(dim=3)))
@@ -112,9 +111,7 @@ class RowShifts(nn.Module):
             nn.ReLU(),
             nn.Conv1d(32, 2, 7, padding=3),
         )
-        last = self.rows[-1]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        _silence(*self.rows[-1].parameters())
 
     def forward(self, image: torch.Tensor, filtered: torch.Tensor) -> torch.Tensor:
         """Return the shifts, (n, y, 2), of images and what the filter made of them."""
@@ -152,8 +149,7 @@ class ImageRestorer(nn.Module):
         self.fine_out = nn.Sequential(_RowContext(fine), _Residual(fine))
         #: Displacement (y, x) and correction of each of four pixels.
         self.head = nn.Conv2d(fine, 12, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        _silence(self.head.weight, self.head.bias)
 
     def forward(self, image: torch.Tensor, filtered: torch.Tensor) -> torch.Tensor:
         """Return restored images from straightened ones and what the filter made of them."""
@@ -303,6 +299,13 @@ def _analytic_shifts(image: torch.Tensor, filtered: torch.Tensor) -> torch.Tenso
     shift_x = (yy * towards_x - yx * towards_y) / determinant
     shifts = torch.cat([shift_y, shift_x], dim=1)
     return shifts.clamp(-LARGEST_SHIFT, LARGEST_SHIFT)
+
+
+def _silence(*parameters: torch.Tensor | None) -> None:
+    """Set parameters to zero: a branch that says nothing until it has learned something."""
+    for parameter in parameters:
+        if parameter is not None:
+            nn.init.zeros_(parameter)
 
 
 def _twice(image: torch.Tensor) -> torch.Tensor:

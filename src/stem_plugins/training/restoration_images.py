@@ -1,9 +1,10 @@
 """Clean images to train restoration on, made on the fly from random numbers.
 
-Half of them are atomic columns: lattices with a motif, strain, dislocations, boundaries, vacancies,
-particles on vacuum or a support, thickness that varies. The other half is everything that is not:
-inverted lattices, lines, smooth fields, textures, mosaics, apertures, discs, filaments, strokes, and
-mixtures. A network that saw bright columns only would draw them into everything else.
+Half of them are atomic columns: lattices with a motif, strain, dislocations, boundaries,
+vacancies, particles on vacuum or a support, thickness that varies. The other half is everything
+that is not: inverted lattices, lines, smooth fields, textures, mosaics, apertures, discs,
+filaments, strokes, and mixtures. A network that saw bright columns only would draw them into
+everything else.
 
 All images are square, (y, x), not negative, with a maximum of 1, and carry no unit: sampling is a
 matter of how many pixels a feature is wide.
