@@ -124,6 +124,11 @@ class LiveImages(QObject):
         self._later = [name for name in names if name not in first]
         self._make_first()
 
+    @property
+    def is_late(self) -> bool:
+        """Whether an image on screen is not up to date yet."""
+        return bool(self._first)
+
     def finish(self) -> None:
         """Bring all images that still wait, and thumbnails, up to date now."""
         self._next.stop()
