@@ -172,8 +172,8 @@ def apply_scan_shifts(data: np.ndarray | da.Array, shifts: ArrayLike) -> np.ndar
     came to lie close together the beam measured twice, and a sum would show that as a bright
     line. A plain mean, however, counts each recorded position with the area it stands for,
     which changes the sum of a detector pixel over the scan by some per cent. Balancing (Sinkhorn
-    and Knopp) brings every weight to one, beside the edges of the scan, where counts from
-    outside came in and others were lost.
+    and Knopp) brings what every position counts to one. What was recorded less than a pixel
+    outside the grid counts at its edge; what lies further out is lost.
 
     What is traded: rows that lie closer than a position are drawn apart a little, by less than
     they are blurred; and linear interpolation halfway between positions leaves ``cos(πf)`` of a
@@ -193,11 +193,20 @@ def apply_scan_shifts(data: np.ndarray | da.Array, shifts: ArrayLike) -> np.ndar
     >>> apply_scan_shifts(recorded, shifts)[2, 1:]
     array([1., 2., 3., 4.])
     """
-    shifts = checked_shifts(data, shifts)
+    shifts = _kept_inside(checked_shifts(data, shifts))
     weights, distance = _balanced(shifts)
     reach = int(np.ceil(distance + np.abs(shifts[..., 0]).max()))
     positions = np.concatenate([shifts, weights[..., None]], axis=-1)
     return weigh_scan(data, positions, mean_weights, reach=reach)
+
+
+def _kept_inside(shifts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shifts with which what was recorded less than a pixel outside counts at the edge."""
+    grid = np.moveaxis(np.indices(shifts.shape[:2]), 0, -1)
+    last = np.array(shifts.shape[:2]) - 1.0
+    place = grid + shifts
+    inside = np.clip(place, 0, last)
+    return np.where(np.abs(place - inside) < 1, inside - grid, shifts)
 
 
 def mean_weights(
