@@ -38,7 +38,7 @@ from stem_plugins.restoration.distortions import Distortions, distort
 DISTORTIONS = Distortions(tail=4.0)
 
 #: Slow peers see the first realisation alone, and of it one image of so many. Noise2Void trains
-#: for minutes on each image; the oracle runs BM3D five times.
+#: for minutes on each image; the oracle runs BM3D four times.
 ONE_OF = {"noise2void": 5, "bm3d oracle": 1}
 
 

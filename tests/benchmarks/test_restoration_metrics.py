@@ -113,7 +113,7 @@ def test_peers_remove_noise(method):
     rng = np.random.default_rng(4)
     image = distort(specimen.image, pixel_size=0.14, dose=1e4, rng=rng, distortions=DISTORTIONS)
     task = Task("columns", "one", image, specimen.image, 1e4 * 0.14**2)
-    assert psnr(task.truth, method(task)) > psnr(task.truth, image) + 2
+    assert psnr(task.truth, method(task)) > psnr(task.truth, image) + 1
 
 
 def test_noise2void_does_not_see_the_pixel_it_predicts_nor_its_neighbours_along_the_scan():
