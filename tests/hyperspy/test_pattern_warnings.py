@@ -60,6 +60,11 @@ def test_the_limit_of_the_counter_survives_saving(saturated_file, tmp_path, suff
     assert messages(lambda: binned.ricom(5))[1] == []
 
 
+def test_an_unusable_kernel_is_refused_before_the_pass(saturated_file):
+    with pytest.raises(ValueError, match="odd number"):
+        load(saturated_file, lazy=False).ricom(4)
+
+
 @pytest.mark.parametrize("lazy", [False, True])
 def test_empty_and_negative_patterns(signal, lazy):
     signal.change_dtype("float32")

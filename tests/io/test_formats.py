@@ -82,6 +82,11 @@ def test_center_outside_the_detector_is_unknown():
     assert acquisition_from_signal(axes, {}).center is None
 
 
+def test_a_folder_is_called_one(tmp_path):
+    with pytest.raises(ValueError, match="is a folder; give a file in it"):
+        read_scan(tmp_path)
+
+
 def test_merlin_files_go_to_the_merlin_reader(numbered):
     scan = read_scan(numbered(12), scan_shape=(3, 4), beam_energy=200)
     assert scan.data.dtype == ">u2"

@@ -15,6 +15,7 @@ from stem_plugins.hyperspy.vector_maps import VectorMap
 from stem_plugins.hyperspy.virtual_detectors import virtual_detector
 from stem_plugins.imaging import RotationEstimate, dark_field_detector, moments
 from stem_plugins.imaging.center_of_mass import check_vectors
+from stem_plugins.imaging.ricom import check_kernel_size
 
 __all__ = ["DeflectionMethods"]
 
@@ -127,6 +128,9 @@ class DeflectionMethods:
         ----------
         C.-P. Yu, T. Friedrich et al., Microscopy and Microanalysis 28, 1526 (2022).
         """
+        check_scan(self)
+        # Before the pass, which may take long.
+        check_kernel_size(kernel_size, self.data.shape[:2])
         com = self._vector_map(com, mask, center, lazy_output)
         image = vector_maps.ricom(com, kernel_size, low=low, high=high, descan=descan)
         return delivered(image, lazy_output, show_progressbar)

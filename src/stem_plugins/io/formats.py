@@ -80,6 +80,8 @@ def read_scan(
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if path.is_dir() and not suffix:
+        raise ValueError(f"{path} is a folder; give a file in it.")
     if suffix in (".mib", ".hdr"):
         if dataset is not None:
             raise ValueError(f"dataset is no option for Merlin files; {path.name} holds one array.")
