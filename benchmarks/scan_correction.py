@@ -38,7 +38,7 @@ ENOUGH = 10_000  # counts in a detector pixel, from which on 1 % is more than it
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--restored", default="clean", help="'clean', or a model of restore")
-    parser.add_argument("--side", type=int, nargs="+", default=[128, 256], help="scan positions")
+    parser.add_argument("--side", type=int, nargs="+", default=[128], help="scan positions")
     options = parser.parse_args()
     print(f"restored image: {options.restored}; {SEEDS} realisations of each dose\n")
     print(

@@ -52,9 +52,10 @@ print("after correction, y, x: ", error.std(axis=0).round(2))
 # detector pixels counted in the whole scan is kept.
 
 corrected = stem.apply_scan_shifts(recorded, shifts)
-before, after = recorded.sum(axis=(0, 1)), corrected.sum(axis=(0, 1))
-bright = before > 0.01 * before.max()
-print(f"largest change of a sum: {100 * np.abs(after / before - 1)[bright].max():.2f} %")
+sums = recorded.sum(axis=(0, 1))
+bright = sums > 0.01 * sums.max()
+change = corrected.sum(axis=(0, 1))[bright] / sums[bright] - 1
+print(f"largest change of a sum: {100 * np.abs(change).max():.2f} %")
 
 figure, axes = plt.subplots(2, 3, figsize=(9, 6), layout="compressed")
 scans = {"without distortions": clean.data, "recorded": recorded, "rows put back": corrected}
