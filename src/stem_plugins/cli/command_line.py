@@ -89,7 +89,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     chosen.command_line = words
     with _warnings_as_messages(), _terminated_cleanly():
-        return _run(chosen)
+        code = _run(chosen)
+    if code == INTERRUPTED and arguments is None:
+        # Python would wait for threads that work on blocks, for ever if Ctrl-C came while one of
+        # them was being started. Files are cleaned up by now.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _run(chosen: argparse.Namespace) -> int:
