@@ -8,13 +8,12 @@ import pytest
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Folder of real data: STEM_PLUGINS_DATA, or ``shared/data`` beside or above the checkout."""
+    """Folder of real data: STEM_PLUGINS_TEST_DATA, or ``shared/data`` beside or above this one."""
     here = Path(__file__).resolve()
-    candidates = (
-        [Path(os.environ["STEM_PLUGINS_DATA"])] if "STEM_PLUGINS_DATA" in os.environ else []
-    )
+    chosen = os.environ.get("STEM_PLUGINS_TEST_DATA")
+    candidates = [Path(chosen)] if chosen else []
     candidates += [parent / "shared" / "data" for parent in here.parents]
     for folder in candidates:
         if (folder / "MANIFEST.md").is_file():
             return folder
-    pytest.skip("the folder of real data is not here; set STEM_PLUGINS_DATA to its path")
+    pytest.skip("the folder of real data is not here; set STEM_PLUGINS_TEST_DATA to its path")

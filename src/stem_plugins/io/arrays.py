@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from dask.base import tokenize
 
-__all__ = ["read_hdf5_array", "read_numpy_array"]
+__all__ = ["array_shapes", "read_hdf5_array", "read_numpy_array"]
 
 BLOCK_BYTES = 64 * 2**20
 
@@ -45,25 +45,54 @@ def read_hdf5_array(
     ValueError
         The file is no HDF5, or does not hold exactly one such array.
     """
-    arrays: dict[str, tuple[int, ...]] = {}
-
-    def collect(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.shape is not None and item.dtype.kind in "buif":
-            arrays[name] = item.shape
-
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path.name} is not a readable HDF5 file: {error}") from None
-    with file:
-        file.visititems(collect)
-        name = _choose(arrays, dataset, dimensions, path.name)
+    with _open_hdf5(path) as file:
+        name = _choose(_hdf5_shapes(file), dataset, dimensions, path.name)
         item = file[name]
         metadata = {**_plain(file.attrs), **_plain(item.attrs), "dataset": name}
         if not lazy:
             return item[...], metadata
         shape, dtype, chunks = item.shape, item.dtype, item.chunks or (1,) * dimensions
     return _lazy(_hdf5_block, (str(path.absolute()), name), shape, dtype, chunks[0]), metadata
+
+
+def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all arrays of numbers in a file, without reading them.
+
+    Parameters
+    ----------
+    path
+        ``.h5`` or ``.hdf5``, ``.npz``, or ``.npy``, whose one array is called as the file.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or of another kind.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".npy", ".npz"):
+        with _open_hdf5(path) as file:
+            return _hdf5_shapes(file)
+    if suffix == ".npz":
+        return _numpy(path, lambda: _npz_shapes(path))
+    return _numpy(path, lambda: {path.stem: _map_npy(path).shape})
+
+
+def _open_hdf5(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(f"{path.name} is not a readable HDF5 file: {error}") from None
+
+
+def _hdf5_shapes(file: h5py.File) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def collect(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.shape is not None and item.dtype.kind in "buif":
+            shapes[name] = item.shape
+
+    file.visititems(collect)
+    return shapes
 
 
 def read_numpy_array(
@@ -89,13 +118,9 @@ def read_numpy_array(
     ValueError
         The file is damaged, holds Python objects, or does not hold exactly one such array.
     """
-    is_npy = path.suffix.lower() == ".npy"
-    shapes = _numpy(
-        path, lambda: {path.stem: _map_npy(path).shape} if is_npy else _npz_shapes(path)
-    )
-    name = _choose(shapes, dataset, dimensions, path.name)
+    name = _choose(array_shapes(path), dataset, dimensions, path.name)
     metadata = {"dataset": name}
-    if is_npy:
+    if path.suffix.lower() == ".npy":
         data = _map_npy(path)
         if not lazy:
             return data, metadata

@@ -20,7 +20,7 @@ from stem_plugins.io.scan import Scan
 from stem_plugins.io.signal_dictionary import acquisition_from_signal, largest_count_from_signal
 from stem_plugins.optics.acquisition import Acquisition
 
-__all__ = ["read_scan"]
+__all__ = ["is_hyperspy_file", "read_scan", "read_signals"]
 
 MERLIN_OPTIONS = ("skip_rows", "skip_columns", "skip_frames", "repeat", "flip_y")
 
@@ -96,21 +96,27 @@ def read_scan(
     if not path.exists():
         raise FileNotFoundError(f"There is no {path.name} in {path.absolute().parent}.")
     dimensions = 4 if scan_shape is None else 3
-    if suffix in (".npy", ".npz") or (suffix in (".h5", ".hdf5") and not _is_hyperspy(path)):
+    if suffix in (".npy", ".npz") or (suffix in (".h5", ".hdf5") and not is_hyperspy_file(path)):
         read = read_numpy_array if suffix.startswith(".np") else read_hdf5_array
         name = None if dataset is None else str(dataset)
         data, metadata = read(path, dataset=name, dimensions=dimensions, lazy=lazy)
         scan = Scan(data, Acquisition(beam_energy=beam_energy), metadata)
     else:
         signal = _choose_signal(
-            _read_signals(path, lazy=lazy, options=options), dataset, dimensions, path.name
+            read_signals(path, lazy=lazy, options=options), dataset, dimensions, path.name
         )
         scan = _scan_from_signal(signal, beam_energy, path.name)
     return scan if scan_shape is None else _as_scan(scan, scan_shape, path.name)
 
 
-def _is_hyperspy(path: Path) -> bool:
-    """Whether an HDF5 file is one of HyperSpy under another suffix."""
+def is_hyperspy_file(path: Path) -> bool:
+    """Whether an HDF5 file is one of HyperSpy under another suffix.
+
+    Parameters
+    ----------
+    path
+        Any file.
+    """
     try:
         with h5py.File(path, "r") as file:
             return "Experiments" in file and "file_format" in file.attrs
@@ -118,8 +124,28 @@ def _is_hyperspy(path: Path) -> bool:
         return False
 
 
-def _read_signals(path: Path, *, lazy: bool, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Read all signals of a file by the first reader of RosettaSciIO that can."""
+def read_signals(path: Path, *, lazy: bool, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Read all signals of a file by the first reader of RosettaSciIO that can.
+
+    Parameters
+    ----------
+    path
+        The file.
+    lazy
+        Whether data are dask arrays.
+    options
+        For the reader.
+
+    Returns
+    -------
+    list of dict
+        RosettaSciIO's dictionaries: ``data``, ``axes``, ``metadata``, ``original_metadata``.
+
+    Raises
+    ------
+    ValueError
+        No reader knows the suffix, or none can read the file.
+    """
     from rsciio import IO_PLUGINS
 
     suffix = path.suffix.lower().removeprefix(".")

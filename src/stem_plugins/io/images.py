@@ -24,7 +24,7 @@ from stem_plugins.io.signal_dictionary import (
 )
 from stem_plugins.optics.acquisition import Acquisition
 
-__all__ = ["save_image"]
+__all__ = ["plain_ascii", "plain_values", "save_image"]
 
 #: Private TIFF tag in which the parameters of an image are kept, as JSON.
 PARAMETERS_TAG = 65111
@@ -118,7 +118,7 @@ def save_image(
         else pattern_axes(image.shape, pattern),
         "title": title,
         "quantity_units": quantity_units,
-        "parameters": _storable(parameters or {}),
+        "parameters": plain_values(parameters or {}),
         "signal_type": signal_type,
         "colormap": colormap,
         "percentiles": percentiles,
@@ -158,14 +158,20 @@ def _step(scan_step: float | tuple[float, float] | None) -> tuple[float, float] 
     return float(step[0]), float(step[1])
 
 
-def _storable(value: Any) -> Any:
-    """Return a value as plain numbers, text, lists and dictionaries."""
+def plain_values(value: Any) -> Any:
+    """Return a value as plain numbers, text, lists and dictionaries, as every file can hold it.
+
+    Parameters
+    ----------
+    value
+        Anything; what is ``None`` in a mapping is left out, and unknown types become text.
+    """
     if isinstance(value, Mapping):
-        return {str(name): _storable(item) for name, item in value.items() if item is not None}
+        return {str(name): plain_values(item) for name, item in value.items() if item is not None}
     if hasattr(value, "to_dict"):
-        return _storable(value.to_dict())
+        return plain_values(value.to_dict())
     if isinstance(value, (list, tuple)):
-        return [_storable(item) for item in value]
+        return [plain_values(item) for item in value]
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
@@ -226,7 +232,7 @@ def _write_tiff(
     text = json.dumps(description["parameters"])
     metadata = _metadata(description)
     if "quantity" in metadata["Signal"]:
-        metadata["Signal"]["quantity"] = _ascii(metadata["Signal"]["quantity"])
+        metadata["Signal"]["quantity"] = plain_ascii(metadata["Signal"]["quantity"])
     tiff.file_writer(
         str(path),
         signal_dictionary(pixels, axes, metadata),
@@ -235,8 +241,14 @@ def _write_tiff(
     )
 
 
-def _ascii(text: str) -> str:
-    """Return text as TIFF tags can hold it: Å becomes A, ² becomes 2, × becomes x."""
+def plain_ascii(text: str) -> str:
+    """Return text as TIFF tags can hold it: Å becomes A, ² becomes 2, × becomes x.
+
+    Parameters
+    ----------
+    text
+        Any text.
+    """
     plain = unicodedata.normalize("NFKD", text.translate(str.maketrans("·×–", " x-")))
     return (
         "".join(letter for letter in plain if not unicodedata.combining(letter))
