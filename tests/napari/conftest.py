@@ -1,8 +1,11 @@
 """What the napari tests share: a display or a reason to skip, a viewer, and known scans."""
 
+import contextlib
 import os
 import sys
+import threading
 
+import dask.array as da
 import numpy as np
 import pytest
 
@@ -15,7 +18,7 @@ if sys.platform.startswith("linux"):
     os.environ["QT_QPA_PLATFORM"] = "xcb"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def display():
     """A display to draw on; pytest-xvfb starts one where Xvfb is installed."""
     if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
@@ -25,10 +28,30 @@ def display():
         pytest.skip(message)
 
 
-@pytest.fixture
-def viewer(display, make_napari_viewer_proxy):
+@contextlib.contextmanager
+def opened_viewer():
     """A viewer that really draws, as plugins get to see it."""
-    return make_napari_viewer_proxy(show=True)
+    from napari import Viewer
+    from napari.utils._proxies import PublicOnlyProxy
+
+    viewer = Viewer(show=True)
+    yield PublicOnlyProxy(viewer)
+    with contextlib.suppress(RuntimeError):  # a test has closed it
+        viewer.close()
+
+
+@pytest.fixture
+def own_viewer(display, qapp):
+    """A viewer for one test that closes it."""
+    with opened_viewer() as viewer:
+        yield viewer
+
+
+@pytest.fixture(scope="module")
+def shared_viewer(display, qapp):
+    """A viewer for all tests of a file, which leave it as it was: to open one takes seconds."""
+    with opened_viewer() as viewer:
+        yield viewer
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +83,31 @@ def counts() -> np.ndarray:
 @pytest.fixture
 def scan(counts, calibrated) -> Scan:
     return Scan(counts, calibrated)
+
+
+class SlowRows:
+    """Data whose blocks wait, so that something can happen while the pass runs."""
+
+    def __init__(self, counts):
+        self.open = threading.Event()
+        self.computed = []
+        blocks = da.from_array(counts, chunks=(1, 14, 16, 16))
+        self.data = blocks.map_blocks(
+            self._wait, dtype=counts.dtype, meta=np.empty((0,) * 4, counts.dtype)
+        )
+
+    def _wait(self, block, block_info=None):
+        row = block_info[0]["chunk-location"][0]
+        # Rows 5 and 6 are looked at first, by napari and the browser, in the main thread.
+        if row not in (0, 1, 2, 5, 6):
+            self.open.wait(20)
+        self.computed.append(row)
+        return block
+
+
+@pytest.fixture
+def slow_rows(counts, monkeypatch):
+    monkeypatch.setattr("stem_plugins.imaging.binning.thread_count", lambda: 1)
+    slow = SlowRows(counts)
+    yield slow
+    slow.open.set()

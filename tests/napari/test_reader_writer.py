@@ -151,14 +151,14 @@ def test_images_keep_their_scale_in_tif(plugins, tmp_path, calibrated):
 
 @pytest.mark.parametrize("suffix", [".zspy", ".hspy"])
 def test_images_keep_unit_and_parameters_for_hyperspy(tmp_path, calibrated, suffix):
-    from stem_plugins.io.formats import _read_signals
+    from stem_plugins.io.formats import read_signals
 
     path = tmp_path / f"ricom{suffix}"
     data, options, _ = image_layer(
         np.eye(3), calibrated, "riCOM", "rad", parameters={"kernel_size": 21}
     )
     write_image(str(path), data, options)
-    (signal,) = _read_signals(path, lazy=False, options={})
+    (signal,) = read_signals(path, lazy=False, options={})
     assert signal["metadata"]["Signal"]["quantity"].endswith("(rad)")
     assert signal["metadata"]["stem_plugins"]["parameters"]["kernel_size"] == 21
     np.testing.assert_allclose([axis["scale"] for axis in signal["axes"]], (0.2, 0.25))

@@ -23,12 +23,33 @@ from stem_plugins.napari.widgets.ricom import RicomPanel
 from stem_plugins.napari.widgets.saving import save_results
 
 
-@pytest.fixture
-def panel(viewer):
-    panel = RicomPanel(viewer)
-    viewer.window.add_dock_widget(panel, name="riCOM")
+@pytest.fixture(scope="module")
+def shared_panel(shared_viewer):
+    panel = RicomPanel(shared_viewer)
+    shared_viewer.window.add_dock_widget(panel, name="riCOM")
     yield panel
     panel.close_panel()
+
+
+@pytest.fixture
+def viewer(shared_viewer):
+    """The viewer of all tests but those that close it, without layers."""
+    yield shared_viewer
+    grid_of(shared_viewer).enabled = False
+    shared_viewer.layers.clear()
+
+
+@pytest.fixture
+def panel(viewer, shared_panel):
+    """The panel as it comes: riCOM chosen, every first tab in front."""
+    yield shared_panel
+    shared_panel.stop()
+    shared_panel.side_by_side.setChecked(False)
+    viewer.layers.clear()
+    for name, box in shared_panel.choice.boxes.items():
+        box.setChecked(name == "riCOM")
+    for tabs in (shared_panel.controls, shared_panel.plots):
+        tabs.setCurrentIndex(0)
 
 
 def add(viewer, scan, name="scan"):
@@ -196,24 +217,6 @@ def test_removing_the_image_during_a_run_is_a_choice(viewer, panel, gate, qtbot)
     assert [layer.name for layer in viewer.layers] == ["scan"]
     panel.choice.boxes["iCOM"].setChecked(True)
     assert "iCOM" in viewer.layers
-
-
-def test_closing_the_viewer_during_a_run_neither_hangs_nor_crashes(viewer, panel, gate, qtbot):
-    gate.start(viewer, panel, qtbot)
-    start = time.monotonic()
-    viewer.close()
-    gate.open.set()
-    qtbot.wait(200)
-    assert time.monotonic() - start < 10
-
-
-def test_closing_the_panel_stops_the_run_and_leaves_the_images(viewer, panel, gate, qtbot):
-    gate.start(viewer, panel, qtbot)
-    panel.close()
-    gate.open.set()
-    qtbot.wait(100)
-    assert panel.worker is None
-    viewer.layers.remove("riCOM")  # nobody minds any more
 
 
 def test_missing_calibration_can_be_typed_in_and_shows_at_once(viewer, panel, counts, qtbot):
@@ -398,3 +401,118 @@ def test_changes_act_within_50_ms_on_a_large_scan(viewer, panel, qtbot):
             qtbot.wait(1)
         # Other work on the machine can only make it slower.
         assert min(seconds) < 0.05, name
+
+
+def test_removing_everything_leaves_no_trace_of_the_scan(viewer, panel, scan, counts, qtbot):
+    add(viewer, scan)
+    run(panel, qtbot)
+    panel.orientation.estimate.click()
+    assert "%" in panel.orientation.estimated.text()
+    viewer.layers.clear()
+    add(viewer, Scan(counts[:9]), "second")
+    assert panel.plots.fourier.caption == ""
+    assert panel.orientation.estimated.text().startswith("Run first")
+    assert not panel.orientation.use_anyway.isVisible()
+    # Its image went with the scan; a run without any image would look like a failure.
+    assert panel.choice.names() == []
+    run(panel, qtbot)
+    assert "riCOM" in viewer.layers
+
+
+def test_unusable_patterns_are_told_of_until_the_next_run(viewer, panel, counts, qtbot):
+    data = counts.copy()
+    data[2, 3, 4, 5] = data[6, 7, 8, 9] = 255
+    data[1, 1] = 0
+    layer = add(viewer, Scan(data, largest_count=255))
+    run(panel, qtbot)
+    saturated, empty = panel.findings.text().splitlines()
+    assert saturated.startswith(
+        "2 of 168 patterns are saturated, the first at scan position (2, 3)"
+    )
+    assert empty.startswith("1 of 168 patterns are empty, the first at scan position (1, 1)")
+    assert panel.findings.isVisible()
+    panel.kernel_form.kernel_size.setValue(5)
+    assert panel.findings.isVisible()
+    layer.data = counts
+    run(panel, qtbot)
+    assert not panel.findings.isVisible()
+    add(viewer, Scan(counts - 2.0 * counts.mean()), "below zero")
+    panel.scans.setCurrentIndex(panel.scans.findText("below zero"))
+    run(panel, qtbot)
+    assert "168 of 168 patterns are below zero in sum" in panel.findings.text()
+
+
+def test_one_impossible_image_leaves_the_others(viewer, panel, counts, qtbot):
+    add(viewer, Scan(counts[:1]))
+    for box in panel.choice.boxes.values():
+        box.setChecked(True)
+    run(panel, qtbot)
+    assert "divergence needs two rows" in panel.message.text()
+    assert {layer.name for layer in viewer.layers} == {"scan", *IMAGE_NAMES} - {"Divergence"}
+
+
+def test_images_nobody_sees_and_thumbnails_follow_after_a_pause(viewer, panel, scan, qtbot):
+    add(viewer, scan)
+    panel.choice.boxes["iCOM"].setChecked(True)
+    run(panel, qtbot)
+    hidden, front = (panel.images.results.layer(name) for name in ("riCOM", "iCOM"))
+    before = [np.array(layer.data) for layer in (hidden, front)]
+    thumbnail = np.array(front.thumbnail)
+    panel.orientation.rotation.setValue(80)
+    assert not np.array_equal(front.data, before[1])
+    np.testing.assert_array_equal(hidden.data, before[0])
+    qtbot.waitUntil(lambda: not np.array_equal(hidden.data, before[0]), timeout=5_000)
+    qtbot.waitUntil(lambda: not np.array_equal(front.thumbnail, thumbnail), timeout=5_000)
+    # Side by side both are seen.
+    panel.side_by_side.setChecked(True)
+    assert panel.images.results.on_screen() == ["iCOM", "riCOM"]
+
+
+def test_a_filter_beyond_the_scan_is_explained_in_the_unit_of_the_form(viewer, panel, scan, qtbot):
+    add(viewer, scan)
+    run(panel, qtbot)
+    panel.kernel_form.low.setValue(19.0)
+    # Steps of 0.2 and 0.25 nm: √(2.5² + 2²) per nm.
+    assert "low=19.0 lies beyond the highest frequency of this scan, 3.202" in panel.message.text()
+    assert "in nm⁻¹" in panel.message.text()
+
+
+def test_a_corrected_height_of_a_pixel_takes_its_width_along(viewer, panel, counts):
+    layer = add(viewer, Scan(counts))
+    y, x = panel.calibration.scan_step
+    y.setValue(80.0)
+    y.setValue(8.0)
+    assert acquisition_of(layer).scan_step == (8.0, 8.0)
+    x.setValue(9.0)
+    y.setValue(7.0)
+    assert acquisition_of(layer).scan_step == (7.0, 9.0)
+
+
+def test_a_new_scale_comes_into_view(viewer, panel, scan, qtbot):
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    add(viewer, scan)
+    run(panel, qtbot)
+    zoom = camera.zoom
+    panel.calibration.scan_step[1].setValue(25.0)
+    panel.calibration.scan_step[0].setValue(20.0)
+    qtbot.waitUntil(lambda: camera.zoom == pytest.approx(zoom / 10, rel=0.05), timeout=5_000)
+
+
+def test_the_panel_fits_a_low_window_and_scrolls(viewer, panel, scan):
+    add(viewer, scan)
+    assert panel.minimumSizeHint().height() < 520
+    area = panel.controls.currentWidget()
+    assert area.minimumSizeHint().width() >= area.widget().minimumSizeHint().width()
+
+
+def test_colours_that_a_format_cannot_hold_do_not_stop_the_others(
+    viewer, panel, scan, tmp_path, qtbot
+):
+    add(viewer, scan)
+    panel.choice.boxes["Electric field"].setChecked(True)
+    run(panel, qtbot)
+    written = save_results(tmp_path / "a.zspy", panel.images.results)
+    assert [path.name for path in written] == ["a_riCOM.zspy"]
+    panel.choice.boxes["riCOM"].setChecked(False)
+    with pytest.raises(ValueError, match=r"\.tif and \.png"):
+        save_results(tmp_path / "b.npy", panel.images.results)

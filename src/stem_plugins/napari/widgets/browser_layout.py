@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QSplitter,
     QVBoxLayout,
@@ -69,13 +70,7 @@ def lay_out(browser: BrowserWidget) -> None:
     column.addWidget(browser.canvases, 1)
     browser.form = DetectorForm()
     column.addWidget(browser.form)
-    browser.message = QLabel()
-    browser.message.setWordWrap(True)
-    browser.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    browser.message.setStyleSheet(f"color: {NOTE_COLOR};")
-    # Always there: a line that comes and goes would make the canvases jump.
-    browser.message.setMinimumHeight(browser.message.fontMetrics().height() + 2)
-    column.addWidget(browser.message)
+    column.addWidget(_message(browser))
     column.addLayout(_output(browser))
 
 
@@ -134,6 +129,22 @@ def _column(canvas: QWidget, below: QWidget) -> QWidget:
     column.addWidget(canvas, 1)
     column.addWidget(below)
     return side
+
+
+def _message(browser: BrowserWidget) -> QWidget:
+    """Room for two lines, always: words that come and go must not make the canvases jump."""
+    browser.message = QLabel()
+    browser.message.setWordWrap(True)
+    browser.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    browser.message.setStyleSheet(f"color: {NOTE_COLOR};")
+    browser.message.setAlignment(Qt.AlignmentFlag.AlignTop)
+    room = QScrollArea()  # where two lines are too few
+    room.setWidget(browser.message)
+    room.setWidgetResizable(True)
+    room.setFrameShape(QScrollArea.Shape.NoFrame)
+    room.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    room.setFixedHeight(2 * browser.message.fontMetrics().lineSpacing() + 2)
+    return room
 
 
 def _output(browser: BrowserWidget) -> QHBoxLayout:
