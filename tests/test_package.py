@@ -12,6 +12,7 @@ import stem_plugins
 PUBLIC = [
     "Acquisition",
     "Distortions",
+    "Evidence",
     "MissingCalibrationError",
     "Moments",
     "RotationEstimate",
@@ -33,6 +34,7 @@ PUBLIC = [
     "read_scan",
     "rectangular_detector",
     "remove_descan",
+    "restore",
     "ricom",
     "ricom_add",
     "ricom_kernel",

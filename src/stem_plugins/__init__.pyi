@@ -23,13 +23,15 @@ from .imaging import (
 )
 from .io import Scan, read_merlin, read_scan, save_image, write_merlin, write_scan
 from .optics import Acquisition, MissingCalibrationError
-from .restoration import Distortions, apply_scan_shifts, distort, scan_shifts
+from .restoration import Distortions, apply_scan_shifts, distort, restore, scan_shifts
+from .restoration.evidence import Evidence
 
 __version__: str
 
 __all__ = [
     "Acquisition",
     "Distortions",
+    "Evidence",
     "MissingCalibrationError",
     "Moments",
     "RotationEstimate",
@@ -51,6 +53,7 @@ __all__ = [
     "read_scan",
     "rectangular_detector",
     "remove_descan",
+    "restore",
     "ricom",
     "ricom_add",
     "ricom_kernel",

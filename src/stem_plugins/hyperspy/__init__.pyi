@@ -1,5 +1,6 @@
 from .interactive import InteractiveRicom
 from .reader import load
+from .scan_images import apply_scan_shifts, scan_shifts
 from .scan_moments import ScanMoments
 from .signals import STEM4D, LazySTEM4D
 from .stem_image import ComplexSTEMImage, LazyComplexSTEMImage, LazySTEMImage, STEMImage
@@ -21,11 +22,13 @@ __all__ = [
     "LazySTEMImage",
     "STEMImage",
     "ScanMoments",
+    "apply_scan_shifts",
     "divergence",
     "electric_field",
     "estimate_rotation",
     "icom",
     "load",
     "ricom",
+    "scan_shifts",
     "vector_field",
 ]

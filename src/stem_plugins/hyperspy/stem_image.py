@@ -6,11 +6,12 @@ from hyperspy._signals.lazy import LazySignal
 from hyperspy.signals import ComplexSignal2D, Signal2D
 
 from stem_plugins.hyperspy.calibration import Calibrated
+from stem_plugins.hyperspy.restoration_methods import RestorationMethods
 
 __all__ = ["ComplexSTEMImage", "LazyComplexSTEMImage", "LazySTEMImage", "STEMImage"]
 
 
-class STEMImage(Calibrated, Signal2D):
+class STEMImage(RestorationMethods, Calibrated, Signal2D):
     """An image over scan positions, real (``signal_type="stem_image"``).
 
     ``acquisition`` and ``set_acquisition`` give and change the calibration; what made a result
@@ -34,7 +35,7 @@ class LazySTEMImage(LazySignal, STEMImage):
     """A `STEMImage` that is not computed yet."""
 
 
-class ComplexSTEMImage(Calibrated, ComplexSignal2D):
+class ComplexSTEMImage(RestorationMethods, Calibrated, ComplexSignal2D):
     """An image over scan positions, complex: an exit wave, an object function."""
 
     _signal_type = "stem_image"
