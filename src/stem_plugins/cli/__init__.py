@@ -1,4 +1,4 @@
-"""The command line: ``stem-plugins info``, ``convert``, ``ricom``, ``demo`` and ``weights``.
+"""The command line, ``stem-plugins``.
 
 One module per command. Each has ``add_parser``, which only describes options, and ``run``, which
 imports what it needs when it is called: ``stem-plugins --help`` answers at once.

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 import stem_plugins
-from stem_plugins.cli import convert, demo, info, messages, ricom, weights
+from stem_plugins.cli import convert, demo, info, messages, restore, ricom, train, weights
 from stem_plugins.cli.options import attach_numbers
 
 __all__ = ["build_parser", "main"]
@@ -31,13 +31,17 @@ def build_parser() -> argparse.ArgumentParser:
         prog="stem-plugins",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Images from 4D-STEM data: riCOM, centre of mass, virtual detectors.",
+        description=(
+            "Images from 4D-STEM data: riCOM, centre of mass, virtual detectors. "
+            "Restoration of STEM images."
+        ),
         epilog=(
             "First steps:\n"
             "  stem-plugins demo                      simulate a scan and see all images\n"
             "  stem-plugins info scan.mib             what is in this file?\n"
             "  stem-plugins ricom scan.mib -o images  images of it, as .tif, .zspy and .png\n"
-            "  stem-plugins ricom --help              all options, with units\n\n"
+            "  stem-plugins ricom --help              all options, with units\n"
+            "  stem-plugins restore adf.dm4 -o clean  an image without noise and scan jitter\n\n"
             "Exit codes: 0 done, 1 bad input or data, 2 wrong usage, 130 interrupted."
         ),
     )
@@ -47,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     traceback_help = "show the full traceback of an error"
     parser.add_argument("--verbose", action="store_true", help=traceback_help)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (demo, info, convert, ricom, weights):
+    for module in (demo, info, convert, ricom, restore, train, weights):
         command = module.add_parser(commands)
         # Without a default of its own, so that it may also stand before the command.
         command.add_argument(

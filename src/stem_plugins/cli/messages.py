@@ -26,6 +26,7 @@ SHELL_WORDS = (
     (r"--scan rows columns", "--scan ROWS COLUMNS"),
     (r"\(overwrite=True in Python, --overwrite in the shell\)", "(--overwrite)"),
     (r"dataset=\.\.\.", "--dataset NAME"),
+    (r"\b(model|device)='([\w:]+)'", r"--\1 \2"),
     (r" Leave them out with mask=, or replace them, for example by numpy\.nan_to_num\.", ""),
     (r": leave it out with mask=\.", ", which Python and HyperSpy can leave out by a mask."),
     (r"Pass beam_energy\.", "Give it: --beam-energy 200."),

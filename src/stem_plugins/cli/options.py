@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ __all__ = [
     "given_acquisition",
     "open_scan",
     "reading_options",
+    "whole_number",
 ]
 
 #: Options that take one number, or a pair (down, across) of the scan or detector.
@@ -31,6 +32,7 @@ MOST_NUMBERS = {
     "--beam-energy": 1,
     "--convergence-angle": 1,
     "--scan-step": 2,
+    "--pixel-size": 2,
     "--diffraction-step": 2,
     "--center": 2,
     "--rotation": 1,
@@ -169,6 +171,25 @@ def add_acquisition_options(parser: argparse.ArgumentParser, *, can_estimate: bo
         help="all of these (and aberrations) from a TOML file: lines such as beam_energy = 200, "
         "scan_step = [0.2, 0.2], scan_rotation = 30; or the record of an earlier run",
     )
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """Return a type for argparse: whole numbers from the least one up.
+
+    Parameters
+    ----------
+    least
+        Smallest number that makes sense.
+    """
+
+    def convert(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number of {least} or more, not {text!r}"
+            )
+        return int(text)
+
+    return convert
 
 
 def _number(text: str) -> float:

@@ -1,0 +1,183 @@
+"""``stem-plugins train``: make the weights of a network, on data simulated on the fly."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stem_plugins.cli.options import whole_number
+
+if TYPE_CHECKING:
+    from stem_plugins.training.restoration import Progress
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the command to the parser of ``stem-plugins``."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "train",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        help="train a network, or train it further",
+        usage="stem-plugins train restore FOLDER --minutes M [options]",
+        description=(
+            "Train a network as the one that comes with stem-plugins was trained, on data that\n"
+            "are simulated on the fly. Nothing is downloaded, and no GPU is needed."
+        ),
+        epilog="Example:\n  stem-plugins train restore training --minutes 180",
+    )
+    networks = parser.add_subparsers(
+        title="networks",
+        metavar="NETWORK",
+        dest="network",
+        required=True,
+        prog="stem-plugins train",
+    )
+    restoration = networks.add_parser(
+        "restore",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        help="the network of `stem-plugins restore`",
+        usage="stem-plugins train restore FOLDER --minutes M [options]",
+        description=(
+            "Train the network that restores images. The folder keeps a checkpoint: run the same\n"
+            "command again and training goes on from there. Stop it by Ctrl-C at any time; the\n"
+            "checkpoint and the weights are kept. The learning rate falls towards the end of\n"
+            "each run, so a run that comes to its end gives better weights than one cut short."
+        ),
+        epilog=(
+            "Examples:\n"
+            "  stem-plugins train restore training --minutes 180\n"
+            "  stem-plugins train restore mine --minutes 30 --start-from default\n"
+            "  stem-plugins restore image.dm4 -o restored --model mine/restore.safetensors"
+        ),
+    )
+    _add_options(restoration)
+    restoration.set_defaults(train=_train_restoration)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="keeps checkpoint.pt, restore.safetensors (the weights) and log.csv",
+    )
+    parser.add_argument(
+        "--minutes", type=_minutes, required=True, metavar="M", help="length of this run"
+    )
+    parser.add_argument(
+        "--start-from",
+        metavar="MODEL",
+        help="weights to begin with: default, or a .safetensors file (random numbers); a "
+        "checkpoint in the folder wins",
+    )
+    for name, least, unit, what in (
+        ("patch", 32, "PX", "edge of the patches, a multiple of 8 (128)"),
+        ("batch", 1, "N", "patches per step (4)"),
+        ("seed", 0, "N", "of the random numbers (0)"),
+        ("threads", 1, "N", "processor threads (1)"),
+    ):
+        parser.add_argument(f"--{name}", type=whole_number(least), metavar=unit, help=what)
+    parser.add_argument("--device", metavar="NAME", help="auto, cpu or cuda (cpu)")
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show the full traceback of an error",
+    )
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of minutes above zero, not {text!r}")
+    return minutes
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train a network, as the parsed options say."""
+    arguments.train(arguments)
+
+
+def _train_restoration(arguments: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from stem_plugins.cli.messages import bar_style, say
+    from stem_plugins.cli.restore import check_torch
+
+    check_torch()
+    from stem_plugins.training.restoration import train_restoration
+
+    settings = _settings(arguments)
+    folder = arguments.folder
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; give a folder.")
+    if (folder / "checkpoint.pt").exists():
+        say(f"going on from {folder / 'checkpoint.pt'}")
+    steps = train_restoration(
+        folder, minutes=arguments.minutes, settings=settings, start_from=arguments.start_from
+    )
+    try:
+        # Closed on Ctrl-C, the generator keeps the checkpoint and exports the weights.
+        with contextlib.closing(steps), tqdm(total=1.0, **bar_style("training")) as bar:
+            for progress in steps:
+                bar.update(progress.share - bar.n)
+                bar.set_description(_short(progress))
+                if progress.validation is not None:
+                    bar.clear()
+                    say(_validation(progress))
+    finally:
+        if (folder / "restore.safetensors").is_file():
+            say(f"{folder / 'restore.safetensors'} and the checkpoint are kept.")
+
+
+def _settings(arguments: argparse.Namespace) -> Any:
+    import dataclasses
+
+    from stem_plugins.training.restoration import RestorationTraining
+
+    chosen = {name: getattr(arguments, name) for name in ("patch", "batch", "seed", "threads")}
+    if chosen["patch"] is not None and chosen["patch"] % 8:
+        raise ValueError(f"--patch must be a multiple of 8, not {chosen['patch']}.")
+    chosen["device"] = _usable(arguments.device)
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return dataclasses.replace(RestorationTraining(), **given)
+
+
+def _usable(device: str | None) -> str | None:
+    """Return a device that torch can use; ``auto`` is a GPU if there is one."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device is not None:
+        try:
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as problem:
+            raise ValueError(
+                f"The device {device!r} cannot be used here: {str(problem).splitlines()[0]}"
+            ) from None
+    return device
+
+
+def _short(progress: Progress) -> str:
+    if math.isnan(progress.loss):
+        return f"step {progress.step}"
+    return f"step {progress.step}, loss {progress.loss:.3f}"
+
+
+def _validation(progress: Progress) -> str:
+    """One line: where training stands, and how good the network is on images it never sees."""
+    values = progress.validation or {}
+    figures = ", ".join(f"{name} {value:.2f}" for name, value in values.items())
+    hours = progress.seconds / 3600
+    return f"step {progress.step}, {hours:.2f} h in all: {figures} dB"
