@@ -1,6 +1,7 @@
 """What the napari tests share: a display or a reason to skip, a viewer, and known scans."""
 
 import contextlib
+import gc
 import os
 import sys
 import threading
@@ -26,6 +27,14 @@ def display():
         if os.environ.get("CI", "").lower() in ("true", "1"):
             pytest.fail(message)
         pytest.skip(message)
+
+
+@pytest.fixture(autouse=True)
+def short_garbage_collections():
+    """Whenever layers go, napari collects garbage, among all that was ever imported for tests."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from stem_plugins import Acquisition
 from stem_plugins.io import Scan, write_merlin
 from stem_plugins.napari.binned_scan import BinnedScan
 from stem_plugins.napari.browser import BrowserWidget
-from stem_plugins.napari.layers import scan_layer, set_acquisition
+from stem_plugins.napari.layers import acquisition_of, scan_layer, set_acquisition
 from stem_plugins.napari.planes import flat_image, scale_bar_of
 from stem_plugins.napari.regions import Annulus, Rectangle
 
@@ -28,19 +28,29 @@ def shared_browser(shared_viewer):
 @pytest.fixture
 def viewer(shared_viewer):
     """The viewer of all tests but those that close it, without layers."""
-    yield shared_viewer
     shared_viewer.layers.clear()
+    return shared_viewer
+
+
+def set_back(browser):
+    """Let the browser show what it shows at first of the scan that it has, if it has one."""
+    browser.stop()
+    browser.intensity.setCurrentIndex(0)
+    browser.unit.setCurrentIndex(0)
+    for box in (browser.averaged, browser.com_cross):
+        box.setChecked(False)
+    if browser.scan is not None:
+        browser.editor.clear()
+        browser.add_preset("BF")
+        browser.move_probe(*(n // 2 for n in browser.scan.data.shape[:2]))
 
 
 @pytest.fixture
 def browser(viewer, shared_browser, qtbot):
     """The browser as it comes, without a scan."""
     qtbot.waitExposed(shared_browser)
-    yield shared_browser
-    viewer.layers.clear()
-    shared_browser.intensity.setCurrentIndex(0)
-    for box in (shared_browser.averaged, shared_browser.com_cross):
-        box.setChecked(False)
+    set_back(shared_browser)
+    return shared_browser
 
 
 def add(viewer, scan, name="scan"):
@@ -53,11 +63,21 @@ def rest(browser, qtbot):
 
 
 @pytest.fixture
-def opened(viewer, browser, scan, qtbot):
-    """The browser with a scan that was read."""
-    add(viewer, scan)
-    rest(browser, qtbot)
-    return browser
+def opened(shared_viewer, shared_browser, scan, qtbot):
+    """The browser with a scan that was read, by this test or by one before."""
+    layer = shared_browser.scan_layer
+    as_before = (
+        [layer] == list(shared_viewer.layers)
+        and layer.data is scan.data
+        and acquisition_of(layer) == scan.acquisition
+        and shared_browser.images.binned.is_complete
+    )
+    if not as_before:
+        shared_viewer.layers.clear()
+        add(shared_viewer, scan)
+    set_back(shared_browser)
+    rest(shared_browser, qtbot)
+    return shared_browser
 
 
 def shown_image(browser):
@@ -104,7 +124,7 @@ def finish(steps):
 # The two canvases
 
 
-def test_a_calibrated_scan_is_shown_with_its_bright_field(viewer, opened, counts):
+def test_a_calibrated_scan_is_shown_with_its_bright_field(shared_viewer, opened, counts):
     image, pattern = opened.scan_canvas.image, opened.diffraction_canvas.image
     np.testing.assert_allclose(image.scale, (0.2, 0.25))
     assert [f"{unit:~}" for unit in image.units] == ["nm", "nm"]
@@ -118,8 +138,8 @@ def test_a_calibrated_scan_is_shown_with_its_bright_field(viewer, opened, counts
     np.testing.assert_allclose(pattern.scale, (0.5981, 0.5981), rtol=1e-3)
     assert [f"{unit:~}" for unit in pattern.units] == ["1 / nm", "1 / nm"]
 
-    assert [layer.name for layer in viewer.layers] == ["scan"]
-    assert viewer.dims.ndim == 4
+    assert [layer.name for layer in shared_viewer.layers] == ["scan"]
+    assert shared_viewer.dims.ndim == 4
 
     opened.unit.setCurrentText("mrad")
     # 4 mrad at 1.5 mrad per pixel.
@@ -156,7 +176,8 @@ def test_patterns_on_every_intensity_scale_and_what_is_on_screen(opened, counts,
         rows = np.frombuffer(picture.constBits(), np.uint8).reshape(picture.height(), -1)
         pixels = rows[:, : 3 * picture.width()].reshape(picture.height(), picture.width(), 3)
         distance = abs(pixels.astype(int) - color).max(axis=2)
-        assert (distance < 40).sum() > 20, canvas.title.text()
+        # No grey is as near as that.
+        assert (distance < 90).sum() > 20, canvas.title.text()
         assert len(np.unique(pixels)) > 20
 
     opened.move_probe(3, 4)
@@ -367,14 +388,16 @@ def test_the_exact_image_follows_the_preview_and_is_what_is_added(viewer, binned
 # Out of the browser
 
 
-def test_an_added_image_stands_on_the_scan_plane_with_its_calibration(viewer, opened, counts):
+def test_an_added_image_stands_on_the_scan_plane_with_its_calibration(
+    shared_viewer, opened, counts
+):
     opened.add_preset("ADF")
     opened.add.click()
-    layer = viewer.layers["ADF"]
+    layer = shared_viewer.layers["ADF"]
     mask = opened.editor.active.region.mask((16, 16))
     np.testing.assert_array_equal(flat_image(layer), sum_over(counts, mask))
     np.testing.assert_allclose(layer.scale[:2], (0.2, 0.25))
-    assert tuple(viewer.dims.displayed) == (0, 1)
+    assert tuple(shared_viewer.dims.displayed) == (0, 1)
     parameters = layer.metadata["parameters"]
     assert parameters["detector"] == "annulus"
     assert parameters["inner"] == pytest.approx(4.4)
@@ -419,26 +442,26 @@ def test_without_a_scan_the_browser_says_what_to_do(viewer, browser):
     browser.detector_image.read()
 
 
-def test_the_browser_follows_the_selected_scan(viewer, opened, counts, qtbot):
-    second = add(viewer, Scan(counts[:5, :6] * 2), "second")
+def test_the_browser_follows_the_selected_scan(shared_viewer, opened, counts, qtbot):
+    second = add(shared_viewer, Scan(counts[:5, :6] * 2), "second")
     rest(opened, qtbot)
     assert opened.scan_layer == second
     assert shown_image(opened).shape == (5, 6)
-    viewer.layers.selection.active = viewer.layers["scan"]
+    shared_viewer.layers.selection.active = shared_viewer.layers["scan"]
     rest(opened, qtbot)
     assert shown_image(opened).shape == (12, 14)
-    viewer.layers["scan"].name = "renamed"
+    shared_viewer.layers["scan"].name = "renamed"
     assert opened.scans.currentText() == "renamed"
 
 
-def test_a_removed_scan_makes_room_for_the_next_or_for_none(viewer, opened, counts, qtbot):
-    add(viewer, Scan(counts[:5, :6]), "second")
+def test_a_removed_scan_makes_room_for_the_next_or_for_none(shared_viewer, opened, counts, qtbot):
+    add(shared_viewer, Scan(counts[:5, :6]), "second")
     rest(opened, qtbot)
-    viewer.layers.remove("second")
+    shared_viewer.layers.remove("second")
     assert opened.scans.currentText() == "scan"
     rest(opened, qtbot)
     assert shown_image(opened).shape == (12, 14)
-    viewer.layers.remove("scan")
+    shared_viewer.layers.remove("scan")
     assert opened.scan_canvas.image is None
     assert opened.diffraction_canvas.image is None
     assert "Open a 4D-STEM scan" in opened.message.text()
@@ -446,10 +469,10 @@ def test_a_removed_scan_makes_room_for_the_next_or_for_none(viewer, opened, coun
 
 
 def test_a_new_calibration_is_taken_over_and_the_detectors_keep_their_pixels(
-    viewer, opened, calibrated, qtbot
+    shared_viewer, opened, calibrated, qtbot
 ):
     mask = opened.editor.active.region.mask((16, 16))
-    layer = viewer.layers["scan"]
+    layer = shared_viewer.layers["scan"]
     set_acquisition(layer, calibrated.replace(scan_step=5, diffraction_step=3))
     qtbot.waitUntil(lambda: opened.scan.acquisition.scan_step == (5.0, 5.0))
     np.testing.assert_allclose(opened.scan_canvas.image.scale, (0.5, 0.5))
@@ -462,8 +485,8 @@ def test_a_new_calibration_is_taken_over_and_the_detectors_keep_their_pixels(
     assert opened.editor.active.region.outer == pytest.approx(8 / 3, rel=1e-3)
 
 
-def test_new_data_in_the_layer_are_read_again(viewer, opened, counts, qtbot):
-    viewer.layers["scan"].data = counts.reshape(14, 12, 16, 16)
+def test_new_data_in_the_layer_are_read_again(shared_viewer, opened, counts, qtbot):
+    shared_viewer.layers["scan"].data = counts.reshape(14, 12, 16, 16)
     rest(opened, qtbot)
     assert shown_image(opened).shape == (14, 12)
 

@@ -141,6 +141,7 @@ class BrowserWidget(QWidget):
         """Browse another scan, or none."""
         self._close_scan()
         if layer is None:
+            self._clear_canvases()
             self.say("Open a 4D-STEM scan (.mib, .hspy, .zspy), or File > Open Sample.")
             return
         events = layer.events
@@ -156,6 +157,7 @@ class BrowserWidget(QWidget):
             probe = (scan.data.shape[0] // 2, scan.data.shape[1] // 2)
             self.patterns.open(PatternReader(scan.data), self.images.binned, probe)
         except (ValueError, OSError, MemoryError) as error:
+            self._clear_canvases()
             self.say(str(error) or "There is not enough memory for a scan of so many positions.")
             return
         self.scan, self.probe = scan, probe
@@ -174,12 +176,14 @@ class BrowserWidget(QWidget):
         self.editor.clear()
         self.editor.show(None)
         self.detector_image.close()
-        for canvas in (self.scan_canvas, self.diffraction_canvas):
-            canvas.clear()
         for widget in self._of_a_scan():
             widget.setEnabled(False)
         self._show_probe_label()
         self.say("")
+
+    def _clear_canvases(self) -> None:
+        for canvas in (self.scan_canvas, self.diffraction_canvas):
+            canvas.clear()
 
     def _forget_layer(self) -> None:
         for emitter, slot in self._layer_slots:

@@ -170,11 +170,9 @@ class Canvas(QWidget):
         """Keep lines as wide on screen as they are, whatever the zoom."""
 
     def clear(self) -> None:
-        """Show nothing."""
-        # napari collects garbage for a quarter of a second even where there is nothing to clear.
-        if self.model.layers:
-            self.model.layers.clear()
-            scale_bar_of(self.model).visible = False
+        """Show nothing. The layers stay, unseen: to make new ones takes napari a second."""
+        if self.image is not None:
+            self.image.visible = scale_bar_of(self.model).visible = False
         self.image = None
         self.title.setText(self.model.title)
         self.pointed.setText("")
@@ -184,20 +182,46 @@ class Canvas(QWidget):
         if is_alive(self.qt_viewer):
             self._fit_view.stop()
             self.clear()
+            self.model.layers.clear()
             self.qt_viewer.close()
         # Whoever still holds this widget must not keep the viewer in memory.
         del self.qt_viewer
 
-    def add_image(self, image: np.ndarray, axes: dict[str, Any], **options: Any) -> Image:
-        """Begin with a new image, in place of everything shown so far."""
+    def begin(self, shape: tuple[int, int], axes: dict[str, Any], name: str) -> bool:
+        """Begin with an empty image, in place of everything shown so far.
+
+        Parameters
+        ----------
+        shape
+            Of the image (y, x).
+        axes
+            Its ``scale``, ``units`` and, unless zero, ``translate``.
+        name
+            Of its layer.
+
+        Returns
+        -------
+        bool
+            Whether there are no drawings over it yet; those over an image of the same shape and
+            axes are still there.
+        """
         self.clear()
-        self.axes = axes
-        self.image = self.model.add_layer(Image(image, **axes, **options))
+        kept = next(iter(self.model.layers), None)
+        is_new = kept is None or kept.data.shape != shape or axes != self.axes
+        if is_new:
+            if kept is not None:
+                self.model.layers.clear()
+            self.axes = axes
+            empty = np.zeros(shape, np.float32)
+            kept = self.model.add_layer(Image(empty, **axes, name=name, contrast_limits=(0, 1)))
+        self.image = kept
+        self.image.visible = True
+        self.show_values(np.zeros(shape), (0, 1))
         scale_bar = scale_bar_of(self.model)
         scale_bar.visible = True
         scale_bar.font_size = 11
         self.model.reset_view()
-        return self.image
+        return is_new
 
     def show_values(self, image: np.ndarray, limits: tuple[float, float] | None = None) -> None:
         """Replace the values of the image.

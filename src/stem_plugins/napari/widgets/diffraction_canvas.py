@@ -30,6 +30,9 @@ REACH = 7.0
 #: Size of the grips [px on screen].
 GRIP_SIZE = 7
 
+#: Starts, ends and colours.
+NO_LINES: tuple[Any, ...] = (np.zeros((0, 2)), np.zeros((0, 2)), [])
+
 COM_COLOR = "#ff2d95"
 
 #: How strongly the pixels that the active detector covers are tinted.
@@ -83,28 +86,38 @@ class DiffractionCanvas(Canvas):
             else tuple(-c * size for c, size in zip(center, unit.pixel_size, strict=True)),
         }
         self._unit = unit
-        empty = np.zeros(detector_shape, np.float32)
-        self.add_image(empty.copy(), axes, name="pattern", contrast_limits=(0, 1))
-        covered = Image(
-            empty, **axes, name="covered pixels", contrast_limits=(0, 1), blending=OVER_IMAGE
-        )
-        self.model.add_layer(covered)
-        lines = Lines(self, "detectors"), Lines(self, "centre of mass")
-        self._drawings = _Drawings(covered, *lines)
+        if self.begin(detector_shape, axes, "pattern"):
+            covered = Image(
+                np.zeros(detector_shape, np.float32),
+                **axes,
+                name="covered pixels",
+                contrast_limits=(0, 1),
+                blending=OVER_IMAGE,
+            )
+            self.model.add_layer(covered)
+            lines = Lines(self, "detectors"), Lines(self, "centre of mass")
+            self._drawings = _Drawings(covered, *lines)
         self.model.layers.selection.active = self.image
 
     def clear(self) -> None:
         super().clear()
-        self._drawings = None
         self.detectors, self.active = [], -1
+        self._center_of_mass = None
+        if self._drawings is not None:
+            self._drawings.outlines.show(*NO_LINES)
+            self._drawings.center_of_mass.show(*NO_LINES)
+            self._drawings.covered.visible = False
 
     def show_center_of_mass(self, point: tuple[float, float] | None) -> None:
         """Draw a cross at a place [px], or none."""
         self._center_of_mass = point
-        if self._drawings is None:
+        if self.image is None or self._drawings is None:
             return
-        ends = (np.zeros((0, 2)),) * 2 if point is None else cross(point, self.screen_pixel())
-        self._drawings.center_of_mass.show(*ends, [COM_COLOR] * len(ends[0]))
+        if point is None:
+            self._drawings.center_of_mass.show(*NO_LINES)
+        else:
+            ends = cross(point, self.screen_pixel())
+            self._drawings.center_of_mass.show(*ends, [COM_COLOR] * 4)
 
     def show_detectors(
         self, detectors: list[VirtualDetector], active: int, mask: np.ndarray | None
@@ -120,7 +133,7 @@ class DiffractionCanvas(Canvas):
         mask
             Pixels that the active one covers, (ky, kx) boolean, or ``None``.
         """
-        if self._drawings is None:
+        if self.image is None or self._drawings is None:
             return
         self.detectors, self.active = list(detectors), active
         self._draw_lines(self._drawings.outlines)
@@ -134,7 +147,7 @@ class DiffractionCanvas(Canvas):
             replace_values(covered, mask)
 
     def _draw_lines(self, lines: Lines) -> None:
-        starts, ends, colors = [np.zeros((0, 2))], [np.zeros((0, 2))], []
+        starts, ends, colors = [NO_LINES[0]], [NO_LINES[1]], []
         for index, detector in enumerate(self.detectors):
             corners = detector.region.outlines()
             if index == self.active:
@@ -145,7 +158,7 @@ class DiffractionCanvas(Canvas):
         lines.show(np.concatenate(starts), np.concatenate(ends), colors)
 
     def fit_lines(self) -> None:
-        if self._drawings is not None:
+        if self.image is not None and self._drawings is not None:
             self._draw_lines(self._drawings.outlines)
             self._drawings.outlines.fit()
             self.show_center_of_mass(self._center_of_mass)

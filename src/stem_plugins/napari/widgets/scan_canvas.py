@@ -44,22 +44,18 @@ class ScanCanvas(Canvas):
         """
         axes = world_axes(acquisition, (1, 1))
         axes = {name: axes[name][:2] for name in ("scale", "units")}
-        self.add_image(np.zeros(scan_shape, np.float32), axes, name="image", contrast_limits=(0, 1))
-        self._cross = Lines(self, "probe")
+        if self.begin(scan_shape, axes, "image"):
+            self._cross = Lines(self, "probe")
         self.model.layers.selection.active = self.image
-
-    def clear(self) -> None:
-        super().clear()
-        self._cross = None
 
     def show_probe(self, y: int, x: int) -> None:
         """Draw the probe at a scan position."""
         self._probe = (y, x)
-        if self._cross is not None:
+        if self.image is not None and self._cross is not None:
             self._cross.show(*cross(self._probe, self.screen_pixel()), [PROBE_COLOR] * 4)
 
     def fit_lines(self) -> None:
-        if self._cross is not None:
+        if self.image is not None and self._cross is not None:
             self._cross.fit()
             self.show_probe(*self._probe)
 
