@@ -1,5 +1,6 @@
 """``stem-plugins demo``: a small one, from simulation to figure."""
 
+import importlib.util
 import sys
 
 import numpy as np
@@ -38,7 +39,8 @@ def test_writes_a_real_merlin_file(folder):
 def test_every_image_is_calibrated(folder):
     found = {path.stem.removeprefix("srtio3_") for path in folder.glob("*.zspy")}
     assert found == {
-        *("pacbed", "adf", "com-y", "com-x", "ricom-7", "ricom-15", "ricom-41", "icom")
+        *("pacbed", "adf", "adf-restored", "com-y", "com-x"),
+        *("ricom-7", "ricom-15", "ricom-41", "icom"),
     }
     for name in found - {"pacbed"}:
         axes = image(folder, name)["axes"]
@@ -55,6 +57,27 @@ def test_phase_images_resemble_the_true_phase(folder):
         pixels = image(folder, name)["data"]
         assert np.corrcoef(pixels.ravel(), blurred.ravel())[0, 1] > least
         assert abs(np.corrcoef(np.roll(pixels, 5, 0).ravel(), blurred.ravel())[0, 1]) < 0.5
+
+
+def test_restored_dark_field_resembles_the_true_one_more_than_the_counted_one(folder):
+    truth = demo_scan((40, 40)).phase
+    blurred = gaussian_filter(truth, 1.5).ravel()
+    counted, restored = (image(folder, name)["data"].ravel() for name in ("adf", "adf-restored"))
+    assert np.corrcoef(restored, blurred)[0, 1] > np.corrcoef(counted, blurred)[0, 1] + 0.02
+    assert restored.mean() == pytest.approx(counted.mean(), rel=0.02)
+    assert image(folder, "adf-restored")["metadata"]["Signal"]["quantity"] == (
+        "ADF, restored (counts)"
+    )
+
+
+def test_without_torch_there_is_no_restored_image(tmp_path, works, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "torch" else find(name)
+    )
+    works("demo", "--quick", "-o", tmp_path / "out")
+    assert not (tmp_path / "out" / "srtio3_adf-restored.zspy").exists()
+    assert (tmp_path / "out" / "srtio3_adf.zspy").exists()
 
 
 def test_vacuum_is_darker_than_the_crystal(folder):
@@ -115,5 +138,5 @@ def test_napari_gets_the_scan_and_its_images(tmp_path, works, monkeypatch):
     works("demo", "--quick", "-o", tmp_path / "out", "--napari")
     layers = viewers[0].layers
     assert layers[0].data.shape == (40, 40, 48, 48)
-    assert [layer.name for layer in layers][1:3] == ["ADF, 50–92 mrad", "COM"]
+    assert [layer.name for layer in layers][1:4] == ["ADF, 50–92 mrad", "ADF, restored", "COM"]
     assert layers["iCOM"].scale[:2] == pytest.approx([0.02, 0.02])

@@ -36,8 +36,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         description=(
             "Simulate a 4D-STEM scan of SrTiO3 [001] (200 kV, 22 mrad, steps of 0.2 Å, finite\n"
             "dose), write it as a Merlin file (.mib and .hdr), read that back, and save the\n"
-            "images of it (.zspy, with scales) and a figure (.png): annular dark field, centre of\n"
-            "mass, riCOM with three kernel sizes, iCOM, and the true phase."
+            "images of it (.zspy, with scales) and a figure (.png): annular dark field, also\n"
+            "restored (with PyTorch), centre of mass, riCOM with three kernel sizes, iCOM, and\n"
+            "the true phase."
         ),
         epilog=("Examples:\n  stem-plugins demo\n  stem-plugins demo -o results --napari"),
     )
@@ -68,8 +69,8 @@ def run(arguments: argparse.Namespace) -> None:
     scan_shape, kernel_sizes = QUICK if arguments.quick else FULL
     folder, overwrite = arguments.output, arguments.overwrite
     mib, figure = folder / f"{STEM}.mib", folder / "demo.png"
-    in_figure, beside = _recipes(kernel_sizes)
-    plan = image_paths([*in_figure, *beside], folder, STEM, ["zspy"])
+    in_figure, kernels, beside = _recipes(kernel_sizes, _model())
+    plan = image_paths([*in_figure, *kernels, *beside], folder, STEM, ["zspy"])
     outputs = [figure, *(path for _, path in plan)]
     _prepare_folder(folder, [mib, mib.with_suffix(".hdr"), *outputs], overwrite=overwrite)
 
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
     with complete_or_nothing(*outputs, overwrite=overwrite) as parts:
         save_figure(
             parts[0],
-            [*in_figure, _truth(simulated)],
+            [*in_figure, _truth(simulated), *kernels],
             results,
             title=_title(results.acquisition),
             detectors={"ADF": ADF},
@@ -96,25 +97,40 @@ def run(arguments: argparse.Namespace) -> None:
         save_images(saved, results, parameters=parameters)
     say(f"Done: look at {figure}. More: stem-plugins ricom {mib} -o images --help")
     if arguments.napari:
-        _show_in_napari(mib, in_figure, results)
+        _show_in_napari(mib, [*in_figure, *kernels], results)
 
 
-def _recipes(kernel_sizes: tuple[int, ...]) -> tuple[list[Recipe], list[Recipe]]:
-    """Return the images of the figure, in its order, and those that are only saved.
+def _recipes(
+    kernel_sizes: tuple[int, ...], model: str | None
+) -> tuple[list[Recipe], list[Recipe], list[Recipe]]:
+    """Return the images of the figure before and behind the true phase, and those only saved.
 
     A later method joins the demo by one more recipe in the first list.
     """
     from stem_plugins.cli import images
 
     com, *components = images.com_recipes()
-    in_figure = [
+    adf = f"{ADF[0]:g}–{ADF[1]:g} mrad"
+    before = [
         images.pattern_recipe(),
-        images.detector_recipe(0, "adf", f"ADF, {ADF[0]:g}–{ADF[1]:g} mrad", radii=ADF),
+        images.detector_recipe(0, "adf", f"ADF, {adf}", radii=ADF),
         com,
         images.icom_recipe(),
-        *(images.ricom_recipe(size) for size in kernel_sizes),
     ]
-    return in_figure, components
+    if model is not None:
+        before.insert(2, images.restored_recipe(0, "adf-restored", "ADF, restored", model=model))
+    return before, [images.ricom_recipe(size) for size in kernel_sizes], components
+
+
+def _model() -> str | None:
+    """The network that comes with stem-plugins, the filter without it, nothing without PyTorch."""
+    import importlib.util
+
+    from stem_plugins.models import list_weights
+
+    if importlib.util.find_spec("torch") is None:
+        return None
+    return "fft" if list_weights()["default"] is None else "default"
 
 
 def _truth(simulated: SimulatedScan) -> Recipe:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["save_figure"]
 
-COLUMNS = 4
+#: Panels in a row; what leaves the fewest places empty is taken.
+COLUMNS = (4, 3)
 PANEL_INCHES = 2.35
 DPI = 180
 
@@ -52,16 +53,17 @@ def save_figure(
     detectors
         Radii [mrad] of virtual detectors by name, drawn on the mean pattern.
     """
-    rows = -(-len(recipes) // COLUMNS)
+    columns = min(COLUMNS, key=lambda number: -len(recipes) % number)
+    rows = -(-len(recipes) // columns)
     figure = Figure(
-        figsize=(COLUMNS * PANEL_INCHES, 0.25 + rows * (PANEL_INCHES + 0.36)),
+        figsize=(columns * PANEL_INCHES, 0.25 + rows * (PANEL_INCHES + 0.36)),
         dpi=DPI,
         layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06),
         facecolor="white",
     )
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=9.5)
-    grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
     for axes, recipe in zip(grid, recipes, strict=False):

@@ -30,6 +30,7 @@ __all__ = [
     "icom_recipe",
     "image_paths",
     "pattern_recipe",
+    "restored_recipe",
     "ricom_recipe",
     "save_images",
     "total_recipe",
@@ -199,6 +200,17 @@ def detector_recipe(index: int, name: str, title: str, **parameters: Any) -> Rec
         return Drawing(results.moments.images[index], "counts")
 
     return Recipe(name, title, draw, percentiles=(0.0, 99.8), parameters=parameters)
+
+
+def restored_recipe(index: int, name: str, title: str, *, model: str) -> Recipe:
+    """Image of one of the virtual detectors without noise; see `stem_plugins.restore`."""
+
+    def draw(results: Results) -> Drawing:
+        from stem_plugins.restoration import restore
+
+        return Drawing(restore(results.moments.images[index], model=model), "counts")
+
+    return Recipe(name, title, draw, percentiles=(0.0, 99.8), parameters={"model": model})
 
 
 def total_recipe() -> Recipe:
