@@ -8,6 +8,7 @@ from .detector_response import (
 )
 from .discriminator import PatchDiscriminator
 from .distortions import Distortions, distort, row_jitter
+from .evidence import Evidence
 from .local_fourier import local_fourier_filter
 from .losses import (
     LossWeights,
@@ -32,6 +33,7 @@ from .scan_grid import resample_scan
 __all__ = [
     "ConcatenatedGroupedResidualDenseNetwork",
     "Distortions",
+    "Evidence",
     "LossWeights",
     "PatchDiscriminator",
     "adversarial_loss",

@@ -13,6 +13,7 @@ import torch
 from stem_plugins.models import Weights, check_tensors, find_weights, load_weights
 from stem_plugins.restoration import cgrdn, row_aware_network
 from stem_plugins.restoration.local_fourier import WINDOW, local_fourier_filter
+from stem_plugins.restoration.training_range import TrainingRange
 
 __all__ = ["ImageModel", "load_model"]
 
@@ -45,6 +46,8 @@ class ImageModel:
         Whether pieces should be whole scan rows, since rows are looked at as wholes.
     network
         The torch module, to be moved between devices; ``None``: there is none.
+    trained_on
+        Range of the training images; ``None``: unknown, or the model was not trained.
     """
 
     name: str
@@ -55,6 +58,7 @@ class ImageModel:
     halo: int
     whole_rows: bool
     network: torch.nn.Module | None = None
+    trained_on: TrainingRange | None = None
 
 
 @functools.lru_cache(maxsize=4)
@@ -85,6 +89,7 @@ def _load(path: Path | None, name: str, stamp: int, device: str) -> ImageModel:
         halo=row_aware_network.HALO,
         whole_rows=True,
         network=network,
+        trained_on=TrainingRange.from_details(weights.details),
     )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from stem_plugins.lazy.blocks import is_lazy, thread_count
+from stem_plugins.restoration.evidence import REPLICAS, Evidence, examine, spread_map
 from stem_plugins.restoration.image_checks import (
     check_orientation,
     fill_missing,
@@ -26,6 +27,7 @@ from stem_plugins.restoration.image_checks import (
 )
 from stem_plugins.restoration.pieces import apply_in_pieces, piece_sizes
 from stem_plugins.restoration.standardization import scale_of
+from stem_plugins.restoration.training_range import pedestal_of, warn_outside
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -37,6 +39,9 @@ __all__ = ["restore"]
 
 Callback = Callable[[float], object]
 
+#: Sides below which rows cannot be compared [px].
+SMALLEST_EXAMINED = 8
+
 
 def restore(
     image: np.ndarray | da.Array,
@@ -45,13 +50,15 @@ def restore(
     scan_axis: int = -1,
     scan_direction: Literal[1, -1] = 1,
     ensemble: bool = False,
+    remove_pedestal: bool = False,
+    return_evidence: bool = False,
     tile: int | None = None,
     halo: int | None = None,
     precision: Literal["float32", "bfloat16"] = "float32",
     device: str = "auto",
     threads: int | None = None,
     callback: Callback | None = None,
-) -> np.ndarray | da.Array:
+) -> np.ndarray | da.Array | tuple[np.ndarray | da.Array, Evidence]:
     """Restore an image or a stack of images: noise, row jitter and fast-scan tail are removed.
 
     Parameters
@@ -73,6 +80,14 @@ def restore(
     ensemble
         Average with the restoration of the image flipped along the slow axis: twice the time, a
         little less noise.
+    remove_pedestal
+        Subtract the intensity at which the noise ends, that of no electrons: the offset that the
+        electronics adds. Where the noise does not grow with intensity nothing is subtracted, and
+        a warning says so.
+    return_evidence
+        Return `Evidence` too: what speaks for and against the restored image, pixel by pixel, at
+        about seven times the time, with the whole image in memory. It warns where the image lies
+        outside what the network was trained on.
     tile
         Side of the pieces that are restored at a time [px]; ``None``: chosen for memory.
     halo
@@ -90,7 +105,8 @@ def restore(
     Returns
     -------
     numpy.ndarray or dask.array.Array
-        float32, the shape and the intensity scale of `image`, on its scan grid.
+        float32, the shape and the intensity scale of `image`, on its scan grid. With
+        `return_evidence`, a pair of it and an `Evidence`.
 
     Raises
     ------
@@ -122,12 +138,29 @@ def restore(
     """
     image = real_images(image)
     scan_axis = check_orientation(image.ndim, scan_axis, scan_direction)
-    task = _Task(model, scan_axis, scan_direction, ensemble, tile, halo, precision, device, threads)
+    task = _Task(
+        model,
+        scan_axis,
+        scan_direction,
+        ensemble,
+        remove_pedestal,
+        return_evidence,
+        tile,
+        halo,
+        precision,
+        device,
+        threads,
+    )
     # Weights that are not there are said now, not when a lazy result is computed.
     task.load()
+    maps: np.ndarray | da.Array
     if is_lazy(image):
-        return _restore_lazy(image, task)
-    return _restore_stack(np.asarray(image), task, callback)
+        maps = _restore_lazy(image, task)
+    else:
+        maps = _restore_stack(np.asarray(image), task, callback)
+    if not return_evidence:
+        return maps[0]
+    return maps[0], Evidence(consistency=maps[1], unexplained=maps[2], spread=maps[3])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +171,8 @@ class _Task:
     scan_axis: int
     scan_direction: int
     ensemble: bool
+    pedestal: bool
+    evidence: bool
     tile: int | None
     halo: int | None
     precision: str
@@ -151,6 +186,11 @@ class _Task:
             value = getattr(self, name)
             if value is not None and not value >= (0 if name == "halo" else 1):
                 raise ValueError(f"{name} must be a positive number of pixels, not {value!r}.")
+
+    @property
+    def maps(self) -> int:
+        """How many maps the task gives for each image."""
+        return 4 if self.evidence else 1
 
     def load(self) -> ImageModel:
         """Return the model on its device."""
@@ -188,9 +228,9 @@ def _torch_threads(count: int | None) -> Iterator[None]:
 
 
 def _restore_stack(stack: np.ndarray, task: _Task, callback: Callback | None = None) -> np.ndarray:
-    """Restore the images of a NumPy stack one after another."""
+    """Restore the images of a NumPy stack one after another: (maps, ..., y, x)."""
     images = stack.reshape(-1, *stack.shape[-2:])
-    result = np.empty(images.shape, np.float32)
+    result = np.empty((task.maps, *images.shape), np.float32)
     with _torch_threads(task.threads):
         for index, image in enumerate(images):
 
@@ -198,36 +238,64 @@ def _restore_stack(stack: np.ndarray, task: _Task, callback: Callback | None = N
                 if callback is not None:
                     callback((done + share) / len(images))
 
-            result[index] = _restore_image(image, task, report)
-    return result.reshape(stack.shape)
+            result[:, index] = _restore_image(image, task, report)
+    return result.reshape(task.maps, *stack.shape)
 
 
 def _restore_lazy(stack: da.Array, task: _Task) -> da.Array:
     """Restore the images of a dask stack, one image in memory at a time and thread."""
+    import dask.array as da
+
     chunks = dict.fromkeys(range(stack.ndim - 2), 1) | {stack.ndim - 2: -1, stack.ndim - 1: -1}
     # Dask's own threads are as many as the cores.
     alone = dataclasses.replace(task, threads=task.threads or 1)
-    return stack.rechunk(chunks).map_blocks(
+    stack = stack.rechunk(chunks)
+    return da.map_blocks(
         partial(_restore_stack, task=alone),
+        stack,
+        new_axis=0,
+        chunks=((task.maps,), *stack.chunks),
         dtype=np.float32,
-        meta=np.empty((0,) * stack.ndim, np.float32),
+        meta=np.empty((0,) * (stack.ndim + 1), np.float32),
     )
 
 
 def _restore_image(image: np.ndarray, task: _Task, report: Callback) -> np.ndarray:
-    """Restore one image (y, x) and return float32."""
+    """Restore one image (y, x); return it and its evidence, (maps, y, x) float32."""
     warn_of_image(image)
     filled, missing = fill_missing(image)
+    maps = np.zeros((task.maps, *image.shape), np.float32)
     mean, deviation = scale_of(filled)
     if deviation == 0:
+        maps[0] = filled
         report(1.0)
-        return filled.astype(np.float32)
-    scaled = ((filled - mean) / deviation).astype(np.float32)
-    restored = _turned_back(_restore_scaled(_turned(scaled, task), task, report), task)
-    result = (restored.astype(np.float64) * deviation + mean).astype(np.float32)
+        return maps
+    rounds = 1 + (REPLICAS if task.evidence else 0)
+
+    def in_rounds(done: int) -> Callback:
+        return lambda share: report((done + share) / rounds)
+
+    turned = _turned(((filled - mean) / deviation).astype(np.float32), task)
+    restored = _restore_scaled(turned, task, in_rounds(0))
+    maps[0] = _turned_back(restored.astype(float) * deviation + mean, task)
+    if (task.evidence or task.pedestal) and min(image.shape) >= SMALLEST_EXAMINED:
+        found = examine(turned, restored)
+        if (trained := task.load().trained_on) is not None:
+            warn_outside(trained, found.noise, restored)
+        if task.pedestal:
+            pedestal = pedestal_of(found.noise, float(restored.mean()))
+            maps[0] -= 0 if pedestal is None else pedestal * deviation + mean
+        if task.evidence:
+            done = iter(range(1, rounds))
+            spread = spread_map(
+                restored, found, lambda one: _restore_scaled(one, task, in_rounds(next(done)))
+            )
+            maps[1] = _turned_back(found.consistency, task)
+            maps[2] = _turned_back(found.unexplained, task)
+            maps[3] = _turned_back(spread, task) * deviation
     if missing is not None:
-        result[missing] = np.nan
-    return result
+        maps[:, missing] = np.nan
+    return maps
 
 
 def _turned(image: np.ndarray, task: _Task) -> np.ndarray:

@@ -1,10 +1,11 @@
 """The default restoration network: straighten the scan rows first, then restore the image.
 
 Jitter moves whole scan rows, and once the rows lie where they belong the filter of
-`local_fourier` removes most of what is left; so the network has two parts. `RowShifts` weighs what
-every pixel says about its row's shift into one estimate per row. The image is straightened by
-it, filtered, and `ImageRestorer`, a small U-Net at half the sampling, corrects the filtered image:
-by a displacement field times its gradient, for the shifts that remain, plus a correction.
+`local_fourier` removes most of what is left; so the network has two parts. Rows are straightened
+along x by least squares against the filtered image; from what that leaves, `RowShifts` weighs what
+every pixel says about its row into a better estimate. The image is straightened by it, filtered
+again, and `ImageRestorer`, a small U-Net at half the sampling, corrects the filtered image: by a
+displacement field times its gradient, for the shifts that remain, plus a correction.
 
 Tensors are (n, 1, y, x), standardised (mean 0, standard deviation 1), fast scan along x to the
 right; the height is a multiple of 8 and the width of 8.
@@ -112,6 +113,8 @@ class RowShifts(nn.Module):
             nn.Conv1d(32, 2, 7, padding=3),
         )
         _silence(*self.rows[-1].parameters())
+        #: Share of the least-squares estimate (y, x) that votes and neighbours then correct.
+        self.trust = nn.Parameter(torch.tensor([0.5, 0.8]))
 
     def forward(self, image: torch.Tensor, filtered: torch.Tensor) -> torch.Tensor:
         """Return the shifts, (n, y, 2), of images and what the filter made of them."""
@@ -125,8 +128,9 @@ class RowShifts(nn.Module):
         weight = functional.softplus(votes[:, 2:] - 2)
         total = weight.sum(dim=3)
         rows = (weight * shift).sum(dim=3) / (total + 1)
-        evidence = torch.cat([rows, torch.log(total + 1), _analytic_shifts(image, filtered)], 1)
-        return (rows + self.rows(evidence)).transpose(1, 2)
+        squares = least_squares_shifts(image, filtered)
+        evidence = torch.cat([rows, torch.log(total + 1), squares], dim=1)
+        return (self.trust[:, None] * squares + rows + self.rows(evidence)).transpose(1, 2)
 
 
 class ImageRestorer(nn.Module):
@@ -177,13 +181,21 @@ class RestorationNetwork(nn.Module):
     def forward(self, image: torch.Tensor) -> Restored:
         """Restore standardised images, (n, 1, y, x), whose sides are multiples of 8."""
         image = image.contiguous()
-        with torch.no_grad():
-            filtered = _filtered(image)
-        shifts = self.row_shifts(image, filtered)
+        shifts = self.shifts(image)
         with torch.no_grad():
             straight = straighten(image[:, 0], shifts.detach())[:, None]
             filtered = _filtered(straight)
         return Restored(self.restorer(straight, filtered), shifts)
+
+    def shifts(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the shifts of the rows alone, as in `Restored`."""
+        with torch.no_grad():
+            first = least_squares_shifts(image, _filtered(image))
+            # Rows stay rows: along y they are moved when all is known.
+            first[:, 0] = 0
+            moved = _slide(image[:, 0], -first[:, 1])[:, None]
+            filtered = _filtered(moved)
+        return first.transpose(1, 2) + self.row_shifts(moved, filtered)
 
 
 def straighten(image: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
@@ -278,12 +290,12 @@ def _mean_of_four(image: torch.Tensor) -> torch.Tensor:
     return functional.avg_pool2d(image, (1, 4))
 
 
-#: Variances of row shifts (y, x) [px²] with which `_analytic_shifts` expects them.
+#: Variances of row shifts (y, x) [px²] with which `least_squares_shifts` expects them.
 EXPECTED_VARIANCE = (0.083, 0.333)
 
 
-def _analytic_shifts(image: torch.Tensor, filtered: torch.Tensor) -> torch.Tensor:
-    """Least squares of every row's residual against its gradients, (n, 2, y): (y, x) [px]."""
+def least_squares_shifts(image: torch.Tensor, filtered: torch.Tensor) -> torch.Tensor:
+    """Fit every row's residual by its gradients, (n, 2, y): shifts (y, x) [px]."""
     along_y, along_x = _gradients(filtered)
     rest = (image - filtered).clamp(-4, 4)
     noise = rest.square().mean(dim=3).median(dim=2, keepdim=True).values

@@ -13,12 +13,14 @@ import dataclasses
 from collections.abc import Callable, Iterable
 
 import numpy as np
+import scipy.linalg
 import scipy.ndimage
+import scipy.optimize
 from numpy.typing import NDArray
 
 from stem_plugins.restoration.row_prior import RowPrior
 
-__all__ = ["register_rows"]
+__all__ = ["Prediction", "predict", "register_rows"]
 
 #: First guess of the steps of a row's shift [px], (y, x): thesis table 2.2.
 FIRST_STEP = (0.25, 0.5)
@@ -114,6 +116,55 @@ class _Match:
     #: 1/variance of the noise; 0 where the restored image does not reach.
     weight: Image
     response: _Response
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a restored image says should have been recorded without noise."""
+
+    #: (ny, nx).
+    image: Image
+    #: Taps of the detector's response along the row, whose sum is its gain, and its offset.
+    taps: Image
+    offset: float
+    #: Where the restored image reaches, (ny, nx) boolean.
+    inside: NDArray[np.bool_]
+
+    def recorded(self, restored: Image, shifts: Image) -> Image:
+        """Return the restored image as the same detector records it with other shifts.
+
+        Parameters
+        ----------
+        restored
+            (ny, nx).
+        shifts
+            (ny, nx, 2), vectors (y, x) [px].
+        """
+        expected = _pair(restored, restored).read(np.moveaxis(shifts, -1, 1))
+        return _Response(self.taps, self.offset)(expected) + self.offset
+
+
+def predict(distorted: Image, restored: Image, shifts: Image) -> Prediction:
+    """Distort a restored image as its original was.
+
+    Parameters
+    ----------
+    distorted, restored
+        (ny, nx), finite.
+    shifts
+        As `register_rows` gives them, (ny, nx, 2).
+
+    Returns
+    -------
+    Prediction
+        Gain, offset and tail of the detector are those that fit best. No tap is negative: a
+        detector smears along the row, and what a restored image lacks in sharpness is no merit of
+        the detector's.
+    """
+    pair, moved = _pair(distorted, restored), np.moveaxis(shifts, -1, 1)
+    expected, inside = pair.read(moved), pair.inside(moved)
+    response = _fit_smear(distorted, expected, inside, reach=RESPONSE_REACH)
+    return Prediction(response(expected) + response.offset, response.taps, response.offset, inside)
 
 
 def register_rows(
@@ -216,10 +267,52 @@ def _compare(pair: _Pair, shifts: Image, *, reach: int) -> _Match:
     )
 
 
+def _fit_smear(
+    distorted: Image, expected: Image, inside: NDArray[np.bool_], *, reach: int
+) -> _Response:
+    """Least-squares taps of which none is negative."""
+    sums = _tap_sums(distorted, expected, inside, reach=reach)
+    if sums is None:
+        return _Response(np.ones(1), 0.0)
+    # The same least squares as |Ax - b|², for a routine that takes A and b.
+    root = np.linalg.cholesky(sums.gram)
+    taps = scipy.optimize.nnls(root.T, scipy.linalg.solve_triangular(root, sums.right, lower=True))
+    return _Response(taps[0], float(sums.level - taps[0] @ sums.mean))
+
+
 def _fit_response(
     distorted: Image, expected: Image, inside: NDArray[np.bool_], *, reach: int
 ) -> _Response:
     """Least-squares taps, with their centre of mass at zero: a shift is no business of theirs."""
+    sums = _tap_sums(distorted, expected, inside, reach=reach)
+    if sums is None:
+        return _Response(np.ones(1), 0.0)
+    reach = len(sums.right) // 2
+    constraint = np.arange(-reach, reach + 1.0)
+    free, bound = np.linalg.solve(sums.gram, np.stack([sums.right, constraint], axis=1)).T
+    taps = free
+    if reach:
+        taps = free - bound * (constraint @ free) / (constraint @ bound)
+    # Images of opposite contrast are no pair; without gain all rows stay where they are.
+    if taps.sum() < 0:
+        taps = np.zeros_like(taps)
+    return _Response(taps, float(sums.level - taps @ sums.mean))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _TapSums:
+    """Of the taps, without the means of what they take and give."""
+
+    gram: Image
+    right: Image
+    mean: Image
+    level: float
+
+
+def _tap_sums(
+    distorted: Image, expected: Image, inside: NDArray[np.bool_], *, reach: int
+) -> _TapSums | None:
+    """Sums for a response that reaches so far to both sides; None where nothing is inside."""
     reach = min(reach, (distorted.shape[1] - 1) // 4)
     every = slice(None, None, max(1, distorted.size // RESPONSE_PIXELS))
     padded = np.pad(expected[every], ((0, 0), (reach, reach)), mode="reflect")
@@ -228,23 +321,14 @@ def _fit_response(
     columns = [padded[:, reach - n :][:, :width] for n in range(-reach, reach + 1)]
     weight = inside[every]
     if not weight.any():
-        return _Response(np.ones(1), 0.0)
+        return None
     seen = np.stack([column[weight] for column in columns])
-    mean, level = seen.mean(axis=1, keepdims=True), distorted[every][weight].mean()
-    seen = seen - mean
+    mean, level = seen.mean(axis=1), float(distorted[every][weight].mean())
+    seen = seen - mean[:, None]
     gram = seen @ seen.T
     # A little stiffness decides what smooth images leave open.
     gram += np.eye(len(gram)) * max(1e-4 * np.trace(gram) / len(gram), np.finfo(float).tiny)
-    constraint = np.arange(-reach, reach + 1.0)
-    right = seen @ (distorted[every][weight] - level)
-    free, bound = np.linalg.solve(gram, np.stack([right, constraint], axis=1)).T
-    taps = free
-    if reach:
-        taps = free - bound * (constraint @ free) / (constraint @ bound)
-    # Images of opposite contrast are no pair; without gain all rows stay where they are.
-    if taps.sum() < 0:
-        taps = np.zeros_like(taps)
-    return _Response(taps, float(level - taps @ mean[:, 0]))
+    return _TapSums(gram, seen @ (distorted[every][weight] - level), mean, level)
 
 
 def _noise_variance(residual: Image, predicted: Image, inside: NDArray[np.bool_]) -> Image:

@@ -26,7 +26,12 @@ from stem_plugins.restoration.row_aware_network import (
     RestorationNetwork,
     Restored,
 )
-from stem_plugins.training.restoration_pairs import Batch, draw_batch, draw_pair
+from stem_plugins.training.restoration_pairs import (
+    TRAINED_ON,
+    Batch,
+    draw_batch,
+    draw_pair,
+)
 
 __all__ = ["Progress", "RestorationTraining", "restoration_loss", "train_restoration", "validate"]
 
@@ -302,6 +307,7 @@ def _export(state: _State, folder: Path, settings: RestorationTraining) -> None:
         "steps": state.step,
         "seconds": round(state.seconds),
         **dataclasses.asdict(settings),
+        "trained_on": dataclasses.asdict(TRAINED_ON),
     }
     save_weights(
         folder / "restore.safetensors",

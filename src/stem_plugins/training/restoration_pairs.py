@@ -10,9 +10,13 @@ import torch
 
 from stem_plugins.restoration.distortions import Distortions, distort, row_jitter
 from stem_plugins.restoration.standardization import scale_of
+from stem_plugins.restoration.training_range import TrainingRange
 from stem_plugins.training.restoration_images import clean_image
 
-__all__ = ["Batch", "Pair", "draw_batch", "draw_pair"]
+__all__ = ["TRAINED_ON", "Batch", "Pair", "draw_batch", "draw_pair"]
+
+#: What 98 of 100 patches lie within.
+TRAINED_ON = TrainingRange(electrons=(0.1, 5000), wavelength=(6.4, 230), contrast=0.04)
 
 #: Clean images are larger than patches, for shifts that reach beyond the edge [px].
 MARGIN = 8
