@@ -23,8 +23,7 @@ from .imaging import (
 )
 from .io import Scan, read_merlin, read_scan, save_image, write_merlin, write_scan
 from .optics import Acquisition, MissingCalibrationError
-from .restoration import Distortions, apply_scan_shifts, distort, restore, scan_shifts
-from .restoration.evidence import Evidence
+from .restoration import Distortions, Evidence, apply_scan_shifts, distort, restore, scan_shifts
 
 __version__: str
 

@@ -92,12 +92,14 @@ def test_evidence_pedestal_and_figure(works, tmp_path, out):
     works("restore", tmp_path / "a.npy", "-o", out, "--format", "zspy", *FFT, *words)
     assert names(out) == [
         *("a_consistency.zspy", "a_restored.png", "a_restored.zspy", "a_spread.zspy"),
+        "a_unexplained.zspy",
     ]
     expected, evidence = restore(data, model="fft", return_evidence=True, remove_pedestal=True)
     assert restore(data, model="fft").mean() - expected.mean() == pytest.approx(50, abs=6)
     for kind, pixels in (
         ("restored", expected),
         ("consistency", evidence.consistency),
+        ("unexplained", evidence.unexplained),
         ("spread", evidence.spread),
     ):
         signal = result(out, "a", kind)
@@ -106,10 +108,10 @@ def test_evidence_pedestal_and_figure(works, tmp_path, out):
     assert "noise" in result(out, "a", "consistency")["metadata"]["Signal"]["quantity"]
     with Image.open(out / "a_restored.png") as picture:
         pixels = np.asarray(picture.convert("RGB"), float)
-    # Four panels, of which two are in colour; the recorded image is not white beside the other.
+    # Five panels, of which three are in colour; the recorded image is not white beside the other.
     ink = pixels.mean(axis=2) < 200
-    width = pixels.shape[1] // 4
-    for panel in range(4):
+    width = pixels.shape[1] // 5
+    for panel in range(5):
         assert ink[:, panel * width : (panel + 1) * width].mean() > 0.1
     assert (np.ptp(pixels, axis=2)[:, : 2 * width] > 30).mean() < 0.001
     assert (np.ptp(pixels, axis=2)[:, 2 * width :] > 30).mean() > 0.1

@@ -68,16 +68,21 @@ def test_restoring_removes_noise(image):
 
 
 def test_evidence_is_calibrated_and_laziness_changes_nothing(image, counts):
-    restored, consistency, spread = image.restore(model="fft", return_evidence=True)
+    restored, maps = image.restore(model="fft", return_evidence=True)
     expected, evidence = restore(counts, model="fft", return_evidence=True)
     np.testing.assert_array_equal(restored.data, expected)
-    np.testing.assert_array_equal(consistency.data, evidence.consistency)
-    np.testing.assert_array_equal(spread.data, evidence.spread)
-    assert consistency.metadata.General.title == "Consistency of restored ADF"
-    assert consistency.metadata.Signal.quantity == "Consistency (expected noise)"
+    np.testing.assert_array_equal(maps.consistency.data, evidence.consistency)
+    np.testing.assert_array_equal(maps.unexplained.data, evidence.unexplained)
+    np.testing.assert_array_equal(maps.spread.data, evidence.spread)
+    assert maps.unexplained.metadata.General.title == "Unexplained by restored ADF"
+    assert maps.unexplained.metadata.Signal.quantity == "Difference (expected noise)"
     lazy = image.as_lazy()
-    together = lazy.restore(model="fft", return_evidence=True, lazy_output=False)
-    for one, other in zip((restored, consistency, spread), together, strict=True):
+    again, lazy_maps = lazy.restore(model="fft", return_evidence=True)
+    assert type(lazy_maps.spread) is LazySTEMImage
+    again, computed = lazy.restore(model="fft", return_evidence=True, lazy_output=False)
+    np.testing.assert_array_equal(again.data, expected)
+    for name in ("consistency", "unexplained", "spread"):
+        one, other = getattr(maps, name), getattr(computed, name)
         assert type(other) is STEMImage
         assert other.axes_manager[0].scale == pytest.approx(0.025)
         np.testing.assert_array_equal(one.data, other.data)

@@ -21,7 +21,7 @@ IMAGE_SUFFIXES = (
 )
 
 #: Ends of the names of results, which are not restored again when they lie in the folder.
-RESULTS = re.compile(r"_(restored|consistency|spread)$")
+RESULTS = re.compile(r"_(restored|consistency|unexplained|spread)$")
 
 #: Results above this size are kept in a temporary file [bytes].
 IN_MEMORY = 2**30

@@ -112,8 +112,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--evidence",
         action="store_true",
-        help="also save where the result contradicts the image (consistency) and where it is "
-        "unsure (spread); six times the time",
+        help="also save where the result contradicts the image (consistency; unexplained, if rows "
+        "may shift) and where it is unsure (spread); about seven times the time",
     )
     group.add_argument(
         "--ensemble",
@@ -234,6 +234,7 @@ class _Result:
 RESTORED = _Result("restored", "Restored", "Intensity")
 EVIDENCE = (
     _Result("consistency", "Consistency", "Difference (expected noise)"),
+    _Result("unexplained", "Unexplained", "Difference (expected noise)"),
     _Result("spread", "Spread", "Spread of intensity"),
 )
 

@@ -69,14 +69,18 @@ def evidence_panels(*maps: np.ndarray) -> list[Panel]:
     Parameters
     ----------
     *maps
-        Consistency and spread, (y, x).
+        Consistency, unexplained and spread, (y, x).
     """
     if not maps:
         return []
-    consistency, spread = maps
-    most = max(NOISE_ALONE, _percentiles(np.abs(consistency), PERCENTILES)[1])
+    *differences, spread = maps
+    titles = ("Consistency (expected noise)", "Unexplained (expected noise)")
+    most = max(NOISE_ALONE, *(_percentiles(np.abs(one), PERCENTILES)[1] for one in differences))
     return [
-        Panel("Consistency (expected noise)", consistency, (-most, most), "RdBu_r"),
+        *(
+            Panel(title, one, (-most, most), "RdBu_r")
+            for title, one in zip(titles, differences, strict=True)
+        ),
         Panel("Spread (intensity)", spread, (0.0, _percentiles(spread, PERCENTILES)[1]), "magma"),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import numpy as np
 from hyperspy.signal import BaseSignal
 
 import stem_plugins
+from stem_plugins import Evidence
 from stem_plugins.hyperspy.scan_images import (
     apply_scan_shifts,
     check_images,
@@ -22,6 +24,15 @@ from stem_plugins.hyperspy.scan_images import (
 from stem_plugins.lazy.blocks import is_lazy
 
 __all__ = ["RestorationMethods", "ScanCorrectionMethods"]
+
+#: The maps of evidence, and titles and quantities of the restored image and of them.
+EVIDENCE = tuple(field.name for field in dataclasses.fields(Evidence))
+KINDS = (
+    ("Restored", None),
+    ("Consistency of restored", "Difference (expected noise)"),
+    ("Unexplained by restored", "Difference (expected noise)"),
+    ("Spread of restored", None),
+)
 
 
 class RestorationMethods:
@@ -57,9 +68,8 @@ class RestorationMethods:
         ensemble
             Average with the restoration of the mirrored image: twice the time, less noise.
         return_evidence
-            Return two further maps, which say where the result can be trusted, at six times the
-            time. Lazy ones are made together: compute them by one ``dask.compute``, or with
-            ``lazy_output=False``.
+            Return maps, too, that say where the result can be trusted, at about seven times the
+            time. Lazy ones are made together: compute them with ``lazy_output=False``.
         remove_pedestal
             Take off the constant background of the detector, where the image shows it.
         device
@@ -73,11 +83,10 @@ class RestorationMethods:
 
         Returns
         -------
-        STEMImage or tuple of STEMImage
-            float32, on the intensity scale and axes of the image. With `return_evidence`: it, the
-            consistency map (measured minus re-distorted restored image, in units of what noise
-            leaves of it) and the map of spread (what other noise and mirroring change, in units
-            of the image); see `stem_plugins.Evidence`.
+        STEMImage or tuple of STEMImage and Evidence
+            float32, on the intensity scale and axes of the image. With `return_evidence`: it, and
+            a `stem_plugins.Evidence` whose three maps (``consistency``, ``unexplained``,
+            ``spread``) are such signals.
 
         Raises
         ------
@@ -115,7 +124,9 @@ class RestorationMethods:
                 threads=threads,
                 callback=report,
             )
-        maps = [made[0], made[1].consistency, made[1].spread] if return_evidence else [made]
+        maps = [made]
+        if return_evidence:
+            maps = [made[0], *(getattr(made[1], name) for name in EVIDENCE)]
         if lazy_output is False and is_lazy(maps[0]):
             from stem_plugins.hyperspy.scan_moments import compute_together
 
@@ -127,18 +138,15 @@ class RestorationMethods:
             "ensemble": ensemble,
             "remove_pedestal": remove_pedestal,
         }
-        kinds = (
-            ("Restored", None),
-            ("Consistency of restored", "Consistency (expected noise)"),
-            ("Spread of restored", None),
-        )
-        results = [
+        restored, *evidence = (
             like(
                 self, data, title=title, quantity=quantity, method="restore", parameters=parameters
             )
-            for data, (title, quantity) in zip(maps, kinds, strict=False)
-        ]
-        return tuple(results) if return_evidence else results[0]
+            for data, (title, quantity) in zip(maps, KINDS, strict=False)
+        )
+        if not return_evidence:
+            return restored
+        return restored, Evidence(**dict(zip(EVIDENCE, evidence, strict=True)))
 
     def apply_scan_shifts(self: Any, shifts: Any) -> Any:
         """Put the pixels of an image back where they were recorded.
