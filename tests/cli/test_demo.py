@@ -64,7 +64,7 @@ def test_restored_dark_field_resembles_the_true_one_more_than_the_counted_one(fo
     blurred = gaussian_filter(truth, 1.5).ravel()
     counted, restored = (image(folder, name)["data"].ravel() for name in ("adf", "adf-restored"))
     assert np.corrcoef(restored, blurred)[0, 1] > np.corrcoef(counted, blurred)[0, 1] + 0.02
-    assert restored.mean() == pytest.approx(counted.mean(), rel=0.02)
+    assert restored.mean() == pytest.approx(counted.mean(), rel=0.1)
     assert image(folder, "adf-restored")["metadata"]["Signal"]["quantity"] == (
         "ADF, restored (counts)"
     )
