@@ -185,6 +185,38 @@ def test_several_images_in_one_file(works, fails, tmp_path, out):
     np.testing.assert_array_equal(np.load(out / "pair_restored.npy"), expected)
 
 
+def test_all_images_of_a_file_by_their_titles(works, fails, tmp_path, out):
+    path, other = tmp_path / "both.hspy", tmp_path / "other.hspy"
+    save_image(path, counts(), scan_step=0.2, title="HAADF")
+    save_image(other, counts(seed=1), scan_step=0.2, title="BF")
+    with h5py.File(path, "a") as file, h5py.File(other) as source:
+        source.copy("Experiments/BF", file["Experiments"])
+    other.unlink()
+    works("restore", path, "-o", out, *FFT, "--format", "zspy")
+    assert names(out) == ["both_BF_restored.zspy", "both_HAADF_restored.zspy"]
+    expected = restore(counts(seed=1).astype("float32"), model="fft")
+    np.testing.assert_allclose(result(out, "both_BF")["data"], expected, rtol=1e-5)
+    works("restore", path, "-o", out, *FFT, "--format", "npy", "--dataset", "BF")
+    np.testing.assert_allclose(np.load(out / "both_restored.npy"), expected, rtol=1e-5)
+    line = fails("restore", path, "-o", out, *FFT, "--dataset", "DF")
+    assert "no image 'DF'" in line
+    assert "HAADF (48, 64)" in line
+
+
+def test_which_files_of_a_folder_are_taken(tmp_path):
+    listed = ("a.dm4", "b.EMD", "c_1.ser", "c.emi", "d.emi", "e_restored.tif", ".f.part.tif")
+    for name in (*listed, "g.txt", "h.mib", "i.zspy"):
+        (tmp_path / name).touch()
+    (tmp_path / "j.zspy").mkdir()
+    (tmp_path / "inside.tif").mkdir()
+    found = image_inputs.image_inputs([tmp_path], tmp_path / "j.zspy")
+    # TIA's .emi only points to the .ser beside it.
+    taken = ["a.dm4", "b.EMD", "c_1.ser", "d.emi", "i.zspy"]
+    assert [item.path.name for item in found] == taken
+    assert [item.stem for item in found] == ["a", "b", "c_1", "d", "i"]
+    assert all(item.found_in_folder for item in found)
+
+
 def test_earlier_results_are_kept(works, fails, image, out):
     works("restore", image, "-o", out, *FFT)
     before = (out / "adf_restored.tif").stat().st_mtime_ns
