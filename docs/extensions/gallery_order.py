@@ -10,6 +10,8 @@ ORDER = (
     "plot_electric_field.py",
     "plot_segmented_detector.py",
     "plot_live_ricom.py",
+    "plot_restore_image.py",
+    "plot_scan_distortions.py",
 )
 
 
