@@ -1,5 +1,6 @@
 """Closing viewers, panels and windows during a pass, each test in a viewer of its own."""
 
+import threading
 import time
 
 import pytest
@@ -72,3 +73,19 @@ def test_closing_the_panel_leaves_the_images(own_viewer, panel, slow_rows, qtbot
     qtbot.wait(100)
     assert panel.worker is None
     own_viewer.layers.remove("riCOM")  # nobody minds any more
+
+
+def test_a_stopped_pass_ends_its_threads(own_viewer, panel, slow_rows, qtbot):
+    panel.stop()
+    slow_rows.open.set()
+    qtbot.wait(300)
+    before = threading.active_count()
+    for _ in range(4):
+        panel.start()
+        qtbot.waitUntil(lambda: panel.kept is not None and panel.kept.seen.any(), timeout=20_000)
+        slow_rows.open.clear()
+        panel.stop()
+        slow_rows.open.set()
+        qtbot.wait(300)
+    # Those of the last pass may wait for more to do; those of all would be eight.
+    assert threading.active_count() <= before + 4

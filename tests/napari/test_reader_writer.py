@@ -101,6 +101,14 @@ def test_a_hdr_without_its_mib_says_so(tmp_path, counts):
         read_scan_layers(str(tmp_path / "scan.hdr"))
 
 
+@pytest.mark.parametrize("shape", [(8, 21), (1, 168), (21, 8)])
+def test_lazy_frames_take_any_scan_shape(counts, shape):
+    scan = Scan(da.from_array(counts, chunks=(1, 14, 16, 16)))
+    layer = Layer.create(*scan_layer(scan, "scan"))
+    set_scan_shape(layer, shape)
+    np.testing.assert_array_equal(layer.data, counts.reshape(*shape, 16, 16))
+
+
 def test_an_unknown_scan_shape_can_be_set_later(tmp_path, counts):
     path = tmp_path / "scan.mib"
     write_merlin(path, counts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stem_plugins.io.formats import read_scan
+from stem_plugins.lazy.blocks import is_lazy
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -46,4 +47,8 @@ def _reshaped(data: Any, shape: tuple[int, int]) -> Any:
             f"{shape[0]} × {shape[1]} scan positions are {shape[0] * shape[1]} frames; "
             f"the layer holds {frames}."
         )
-    return data.reshape(*shape, *data.shape[2:])
+    frame = data.shape[2:]
+    if is_lazy(data):
+        # dask joins axes and splits one, but does not do both unevenly at the same time.
+        data = data.reshape(frames, *frame).rechunk({0: shape[1]})
+    return data.reshape(*shape, *frame)

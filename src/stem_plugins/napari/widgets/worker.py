@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import inspect
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
@@ -73,7 +76,17 @@ def start_worker(
     from superqt.utils import create_worker
 
     slots = {"returned": returned, "yielded": yielded, "errored": failed, "finished": finished}
-    worker = create_worker(work, *arguments, _start_thread=False, _ignore_errors=True)
+    stopped = threading.Event()
+    is_generator = inspect.isgeneratorfunction(work)
+    worker = create_worker(
+        _stoppable if is_generator else work,
+        *((work, stopped) if is_generator else ()),
+        *arguments,
+        _start_thread=False,
+        _ignore_errors=True,
+    )
+    if is_generator:
+        worker.quit = stopped.set
 
     def guarded(slot: Callable[..., None]) -> Callable[..., None]:
         def call(*values: Any) -> None:
@@ -89,3 +102,17 @@ def start_worker(
             getattr(worker, name).connect(guarded(slot))
     worker.start()
     return worker
+
+
+def _stoppable(
+    work: Callable[..., Iterator[Any]], stopped: threading.Event, *arguments: Any
+) -> Iterator[Any]:
+    """Yield what a generator function yields, until stopped; then end it, and its own threads.
+
+    superqt's own way leaves a generator that was stopped as it stands, with all that it holds.
+    """
+    with contextlib.closing(work(*arguments)) as values:  # type: ignore[type-var]
+        for value in values:
+            yield value
+            if stopped.is_set():
+                return
