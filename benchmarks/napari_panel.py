@@ -86,7 +86,9 @@ def measure(panel: Any, change: Callable[[Any], None], values: Iterable[Any]) ->
 
 def main() -> None:
     """Print a table for one image, and for seven side by side."""
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="through all values of a control")
+    rounds = parser.parse_args().rounds
     viewer, panel = open_panel()
     print(f"{SCAN[0]} × {SCAN[1]} positions; least CPU-ms of each change\n")
     print(f"{'images':<22}{'control':<14}{'handler':>8}{'drawn':>8}")
@@ -97,7 +99,7 @@ def main() -> None:
             panel.side_by_side.setChecked(True)
             wait(1)
         for name, change, values in controls(panel):
-            handler, drawn = measure(panel, change, values)
+            handler, drawn = measure(panel, change, list(values) * rounds)
             print(f"{images:<22}{name:<14}{handler:8.0f}{drawn:8.0f}")
     viewer.close()
 
