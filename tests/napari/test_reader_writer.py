@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 from npe2 import PluginManifest
+from rsciio.hspy import file_writer as write_hspy
 from rsciio.tiff import file_reader as read_tiff
 
 from stem_plugins import Acquisition
 from stem_plugins.io import Scan, read_scan, save_image, write_merlin, write_scan
+from stem_plugins.io.signal_dictionary import signal_dictionary
 from stem_plugins.napari.layers import acquisition_of, image_layer, scan_from_layer, scan_layer
 from stem_plugins.napari.planes import on_scan_plane
 from stem_plugins.napari.reader import get_reader, read_scan_layers
@@ -70,13 +72,32 @@ def test_the_hdr_opens_the_mib(tmp_path, counts):
 
 
 def test_what_is_not_ours_is_declined(tmp_path):
-    for suffix in (".hspy", ".zspy"):
-        save_image(tmp_path / f"image{suffix}", np.eye(4))
-        assert get_reader(str(tmp_path / f"image{suffix}")) is None
     (tmp_path / "radiance.hdr").write_bytes(b"#?RADIANCE\n")
     assert get_reader(str(tmp_path / "radiance.hdr")) is None
     assert get_reader(str(tmp_path / "picture.png")) is None
     assert get_reader([str(tmp_path / "a.mib"), str(tmp_path / "b.mib")]) is None
+
+
+@pytest.mark.parametrize("suffix", [".hspy", ".zspy"])
+def test_images_of_hyperspy_come_back_with_scale_and_parameters(tmp_path, suffix):
+    path = str(tmp_path / f"image{suffix}")
+    save_image(path, np.eye(4), scan_step=(2, 2.5), title="riCOM", parameters={"kernel_size": 5})
+    ((data, options, _),) = get_reader(path)(path)
+    np.testing.assert_array_equal(data, np.eye(4))
+    assert options["name"] == "riCOM"
+    np.testing.assert_allclose(options["scale"], (0.2, 0.25))
+    layer = Layer.create(data, options, "image")
+    assert acquisition_of(layer).scan_step == pytest.approx((2, 2.5))
+    assert layer.metadata["parameters"] == {"kernel_size": 5}
+
+
+def test_what_holds_no_image_says_what_it_holds(tmp_path):
+    path = tmp_path / "spectrum.hspy"
+    axis = {"name": "E", "size": 9, "scale": 1.0, "offset": 0.0, "units": "eV", "navigate": False}
+    general = {"General": {"title": ""}, "Signal": {"signal_type": ""}}
+    write_hspy(str(path), signal_dictionary(np.ones(9), [axis | {"index_in_array": 0}], general))
+    with pytest.raises(ValueError, match=r"spectrum\.hspy holds no image"):
+        get_reader(str(path))(str(path))
 
 
 @pytest.mark.parametrize(
@@ -192,8 +213,10 @@ def test_what_cannot_be_written_says_so(tmp_path, scan, calibrated):
     data, options, _ = scan_layer(scan, "scan")
     with pytest.raises(ValueError, match=r"cannot be saved as '\.tif'"):
         write_image(str(tmp_path / "scan.tif"), data, options)
-    with pytest.raises(ValueError, match="3 dimensions"):
-        write_image(str(tmp_path / "stack.tif"), np.zeros((2, 3, 4)), {"name": "stack"})
+    with pytest.raises(ValueError, match="5 dimensions"):
+        write_image(str(tmp_path / "many.tif"), np.zeros((2, 2, 2, 3, 4)), {"name": "many"})
+    with pytest.raises(ValueError, match=r"not as '\.png'"):
+        write_image(str(tmp_path / "stack.png"), np.zeros((2, 3, 4)), {"name": "stack"})
     data, options, _ = image_layer(np.eye(3), calibrated, "riCOM")
     (tmp_path / "folder.zspy").mkdir()
     with pytest.raises(FileExistsError):
@@ -201,11 +224,12 @@ def test_what_cannot_be_written_says_so(tmp_path, scan, calibrated):
     assert not list(tmp_path.glob("*.tif"))
 
 
-def test_hdf5_that_is_no_scan_of_hyperspy_is_declined(tmp_path):
+def test_hdf5_that_is_not_of_hyperspy_says_so(tmp_path):
     path = tmp_path / "other.hspy"
     with h5py.File(path, "w") as file:
         file["Experiments/one/data"] = np.zeros((3, 4))
-    assert get_reader(str(path)) is None
+    with pytest.raises(ValueError, match=r"other\.hspy"):
+        get_reader(str(path))(str(path))
 
 
 def test_layers_without_a_file_are_taken_from_the_viewer(scan):

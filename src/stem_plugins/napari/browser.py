@@ -30,8 +30,8 @@ from stem_plugins.napari.widgets.browser_layout import lay_out
 from stem_plugins.napari.widgets.detector_editor import DetectorEditor
 from stem_plugins.napari.widgets.detector_image import DetectorImage
 from stem_plugins.napari.widgets.forms import quiet
+from stem_plugins.napari.widgets.layer_choice import LayerChoice
 from stem_plugins.napari.widgets.pattern_view import PatternView
-from stem_plugins.napari.widgets.scan_choice import ScanChoice
 from stem_plugins.napari.widgets.worker import is_alive, once
 
 __all__ = ["BrowserWidget"]
@@ -56,7 +56,7 @@ class BrowserWidget(QWidget):
         self.probe = (0, 0)
         self._add_when_exact = self._is_closed = False
         lay_out(self)
-        self.choice = ScanChoice(napari_viewer, self.scans)
+        self.choice = LayerChoice(napari_viewer, self.scans)
         self.patterns = PatternView(
             self.diffraction_canvas, self.intensity, self.averaged, self.com_cross
         )
@@ -67,7 +67,7 @@ class BrowserWidget(QWidget):
         self._recalibrate = once(self, self._calibration_changed)
         self._layer_slots: list[tuple[Any, Any]] = []
         self._connect()
-        self.choice.list_scans()
+        self.choice.list_layers()
 
     @property
     def scan_layer(self) -> Any:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
 __all__ = [
+    "IMAGES",
     "add_image_over_scan",
     "flat_image",
     "grid_of",

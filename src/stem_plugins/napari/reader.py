@@ -1,4 +1,4 @@
-"""napari's reader: 4D-STEM scans from Merlin and HyperSpy files, lazily."""
+"""napari's reader: 4D-STEM scans, lazily, and images of microscopes, with their calibration."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stem_plugins.io.formats import read_scan
+from stem_plugins.io.image_files import NoImageError, read_images
 from stem_plugins.io.merlin import read_merlin
 from stem_plugins.io.scan import Scan
+from stem_plugins.napari.image_layers import measured_layer
 from stem_plugins.napari.layers import LayerData, scan_layer
 
-__all__ = ["get_reader", "read_scan_layers"]
+__all__ = ["get_reader", "read_image_layers", "read_scan_layers"]
 
 Reader = Callable[[str | Sequence[str]], list[LayerData]]
 
@@ -23,20 +25,27 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
     Parameters
     ----------
     path
-        ``.mib`` or ``.hdr`` of Merlin, ``.hspy`` or ``.zspy``; of the latter two only those that
-        hold four-dimensional data, since two-dimensional images are no scans. A list is a wish to
-        stack files, which makes no sense for scans.
+        ``.mib`` or ``.hdr`` of Merlin, ``.hspy`` or ``.zspy``, or images of microscopes: ``.dm3``,
+        ``.dm4``, ``.ser``, ``.emd``. A list is a wish to stack files, which makes no sense for
+        scans.
 
     Returns
     -------
     callable or None
-        `read_scan_layers`.
+        `read_scan_layers` or `read_image_layers`.
     """
     if not isinstance(path, str):
         return None
     path_ = Path(path)
-    is_ours = CHECKS.get(path_.suffix.lower())
-    return read_scan_layers if is_ours is not None and is_ours(path_) else None
+    suffix = path_.suffix.lower()
+    if suffix in IMAGE_FILES:
+        return read_image_layers
+    is_scan = CHECKS.get(suffix)
+    if is_scan is None:
+        return None
+    if is_scan(path_):
+        return read_scan_layers
+    return read_image_layers if suffix in (".hspy", ".zspy") else None
 
 
 def _is_merlin_header(path: Path) -> bool:
@@ -62,12 +71,45 @@ def _is_scan_zspy(path: Path) -> bool:
     return any(len(json.loads(array.read_text())["shape"]) == 4 for array in arrays)
 
 
+#: Of microscopes; each may hold images or a scan.
+IMAGE_FILES = (".dm3", ".dm4", ".ser", ".emd")
+
 CHECKS: dict[str, Callable[[Path], bool]] = {
     ".mib": lambda path: True,
     ".hdr": _is_merlin_header,
     ".hspy": _is_scan_hspy,
     ".zspy": _is_scan_zspy,
 }
+
+
+def read_image_layers(path: str | Sequence[str]) -> list[LayerData]:
+    """Read the images and stacks of a file, or the scan that it holds instead.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    list
+        One layer-data tuple per image, calibrated in nm where the file knows the size of pixels.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or holds neither images nor a scan; the message says what it holds.
+    """
+    file = Path(path if isinstance(path, str) else path[0])
+    try:
+        images = read_images(file)
+    except NoImageError:
+        try:
+            return [scan_layer(read_scan(file), file.stem)]
+        except ValueError:
+            pass
+        raise
+    return [measured_layer(image, image.title or file.stem) for image in images]
 
 
 def read_scan_layers(path: str | Sequence[str]) -> list[LayerData]:

@@ -1,4 +1,4 @@
-"""napari's writer: result images and scans, with their calibration."""
+"""napari's writer: images, stacks and scans, with their calibration."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stem_plugins.io.image_files import save_like
 from stem_plugins.io.images import save_image
 from stem_plugins.io.scan_writer import write_scan
+from stem_plugins.napari.image_layers import image_of, is_image_layer, measured_images
 from stem_plugins.napari.layers import acquisition_of, is_scan_layer, scan_from_layer
 from stem_plugins.napari.planes import flat_image
 
@@ -60,7 +62,8 @@ def save_layer(path: str | Path, layer: Image, *, overwrite: bool = False) -> No
     path
         Where; the suffix chooses the format.
     layer
-        An image over a scan, or a scan (``.zspy``, ``.hspy``, ``.mib``).
+        An image, a stack of images (``.tif``, ``.zspy``, ``.hspy``, ``.npy``), or a scan
+        (``.zspy``, ``.hspy``, ``.mib``).
     overwrite
         Whether an existing file may be replaced.
 
@@ -80,11 +83,14 @@ def save_layer(path: str | Path, layer: Image, *, overwrite: bool = False) -> No
             )
         write_scan(path, scan_from_layer(layer), title=layer.name, overwrite=overwrite)
         return
+    if is_image_layer(layer) and image_of(layer).ndim == 3:
+        _save_stack(path, layer, overwrite)
+        return
     image = flat_image(layer)
     if image.ndim - bool(layer.rgb) != 2:
         raise ValueError(
-            f"Layer {layer.name!r} has {image.ndim - bool(layer.rgb)} dimensions; images over a "
-            "scan have two, scans have four."
+            f"Layer {layer.name!r} has {image.ndim - bool(layer.rgb)} dimensions; images have two, "
+            "stacks three, scans four."
         )
     options: dict[str, Any] = {}
     if not layer.rgb and path.suffix.lower() == ".png":
@@ -101,6 +107,19 @@ def save_layer(path: str | Path, layer: Image, *, overwrite: bool = False) -> No
         parameters=layer.metadata.get("parameters", {}),
         overwrite=overwrite,
         **options,
+    )
+
+
+def _save_stack(path: Path, layer: Image, overwrite: bool) -> None:
+    """Save a stack of images with the scale of its pixels."""
+    save_like(
+        path,
+        np.asarray(image_of(layer)),
+        measured_images(layer),
+        title=layer.name,
+        quantity=layer.metadata.get("unit", ""),
+        provenance={"parameters": layer.metadata.get("parameters", {})},
+        overwrite=overwrite,
     )
 
 

@@ -21,8 +21,8 @@ from qtpy.QtWidgets import (
 
 from stem_plugins.napari.widgets.detector_form import DetectorForm
 from stem_plugins.napari.widgets.diffraction_canvas import DiffractionCanvas
-from stem_plugins.napari.widgets.layout import NOTE_COLOR
 from stem_plugins.napari.widgets.scan_canvas import ScanCanvas
+from stem_plugins.napari.widgets.words import NOTE_COLOR
 
 if TYPE_CHECKING:
     from stem_plugins.napari.browser import BrowserWidget

@@ -26,20 +26,18 @@ from qtpy.QtWidgets import (
 from stem_plugins.napari.widgets.calibration import CalibrationForm
 from stem_plugins.napari.widgets.forms import ImageChoice, KernelForm, OrientationForm, quiet
 from stem_plugins.napari.widgets.plots import Plots
+from stem_plugins.napari.widgets.words import Words
 
 if TYPE_CHECKING:
     from stem_plugins.napari.widgets.ricom import RicomPanel
 
-__all__ = ["NOTE_COLOR", "WIDTH", "lay_out"]
+__all__ = ["WIDTH", "lay_out"]
 
 #: Of the panel [px]: what its forms need; the rest of the window is for the images.
 WIDTH = 420
 
 #: Of a form in a low window [px]; the rest is scrolled.
 LEAST_HEIGHT = 90
-
-#: Of messages: readable on dark and on light windows.
-NOTE_COLOR = "#e0700d"
 
 
 class _Scrolled(QScrollArea):
@@ -80,20 +78,10 @@ def lay_out(panel: RicomPanel) -> None:
     splitter.addWidget(panel.plots)
     splitter.setStretchFactor(1, 1)
     column.addWidget(splitter, 1)
-    panel.findings, panel.message = _words(), _words()
+    panel.findings, panel.message = Words(), Words()
     column.addWidget(panel.findings)
     column.addWidget(panel.message)
     column.addLayout(_output(panel))
-
-
-def _words() -> QLabel:
-    """Room for a sentence or two, hidden while there are none."""
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setStyleSheet(f"color: {NOTE_COLOR};")
-    label.hide()
-    return label
 
 
 def _scan(panel: RicomPanel) -> QHBoxLayout:

@@ -29,11 +29,11 @@ from stem_plugins.napari.ricom_model import (
     snapped,
 )
 from stem_plugins.napari.scan_shape import set_scan_shape
+from stem_plugins.napari.widgets.layer_choice import LayerChoice
 from stem_plugins.napari.widgets.layout import WIDTH, lay_out
 from stem_plugins.napari.widgets.live_images import LiveImages
 from stem_plugins.napari.widgets.plane_view import PlaneView
 from stem_plugins.napari.widgets.saving import ask_and_save
-from stem_plugins.napari.widgets.scan_choice import ScanChoice
 from stem_plugins.napari.widgets.worker import is_alive, once, start_worker
 from stem_plugins.optics.acquisition import Acquisition
 
@@ -65,7 +65,7 @@ class RicomPanel(QWidget):
         self.worker: Any = None
         self._is_closed = False
         lay_out(self)
-        self.chosen_scan = ScanChoice(napari_viewer, self.scans)
+        self.chosen_scan = LayerChoice(napari_viewer, self.scans)
         self.images = LiveImages(
             napari_viewer,
             removed=self.choice.leave_out,
@@ -77,7 +77,7 @@ class RicomPanel(QWidget):
         self._settled = once(self, self._place_layers, SETTLED)
         self.plane_view = PlaneView(self)
         self._connect()
-        self.chosen_scan.list_scans()
+        self.chosen_scan.list_layers()
 
     def sizeHint(self) -> QSize:
         """Size that the dock asks for; called by Qt."""
@@ -243,8 +243,7 @@ class RicomPanel(QWidget):
             scan = scan_from_layer(self.images.scan_layer)
             limit = largest_count_of(scan.data.dtype, scan.largest_count)
             found = warnings_of(self.kept, limit)
-        self.findings.setText("\n".join(found))
-        self.findings.setVisible(bool(found))
+        self.findings.say("\n".join(found))
 
     def _show_running(self, running: bool) -> None:
         self.run.setVisible(not running)
@@ -357,8 +356,7 @@ class RicomPanel(QWidget):
         message
             Plain text.
         """
-        self.message.setText(message)
-        self.message.setVisible(bool(message))
+        self.message.say(message)
 
     # Out of the panel
 

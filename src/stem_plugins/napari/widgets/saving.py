@@ -1,4 +1,4 @@
-"""Save all result images of the riCOM panel, asking where."""
+"""Save all result images of a panel, asking where."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
-from stem_plugins.napari.widgets.result_layers import ResultLayers
 from stem_plugins.napari.writer import save_layer
 
 if TYPE_CHECKING:
@@ -42,7 +41,9 @@ def result_paths(path: str | Path, names: Iterable[str]) -> dict[str, Path]:
     }
 
 
-def save_results(path: str | Path, results: ResultLayers, *, overwrite: bool = False) -> list[Path]:
+def save_results(
+    path: str | Path, results: Iterable[tuple[str, Image]], *, overwrite: bool = False
+) -> list[Path]:
     """Save all result images with their calibration.
 
     Parameters
@@ -50,7 +51,7 @@ def save_results(path: str | Path, results: ResultLayers, *, overwrite: bool = F
     path
         As for `result_paths`; the suffix chooses the format.
     results
-        The images.
+        The images by name.
     overwrite
         Whether existing files may be replaced.
 
@@ -82,7 +83,7 @@ def _fits(path: str | Path, layer: Image) -> bool:
     return not layer.rgb or Path(path).suffix.lower() in COLOR_SUFFIXES
 
 
-def ask_and_save(parent: QWidget, results: ResultLayers, name: str) -> str:
+def ask_and_save(parent: QWidget, results: Iterable[tuple[str, Image]], name: str) -> str:
     """Ask for a name and save all result images.
 
     Parameters
@@ -90,7 +91,7 @@ def ask_and_save(parent: QWidget, results: ResultLayers, name: str) -> str:
     parent
         Of the dialogs.
     results
-        The images.
+        The images by name.
     name
         To suggest.
 
@@ -99,11 +100,12 @@ def ask_and_save(parent: QWidget, results: ResultLayers, name: str) -> str:
     str
         What was done, or why not, for the user; empty when the user changed their mind.
     """
-    if not dict(results):
-        return "There are no images yet: Run first."
+    results = list(results)
+    if not results:
+        return "There are no images yet: run first."
     chosen, selected_filter = QFileDialog.getSaveFileName(
         parent,
-        "Save all images of the panel, as NAME_riCOM and so on",
+        "Save all images of the panel, each as NAME_IMAGE",
         name,
         ";;".join(f"{suffix} (*{suffix})" for suffix in SUFFIXES),
     )

@@ -1,7 +1,8 @@
-"""Which of a viewer's scans a panel is about."""
+"""Which of a viewer's layers a panel is about."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
@@ -14,44 +15,51 @@ from stem_plugins.napari.widgets.worker import is_alive
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["ScanChoice"]
+__all__ = ["LayerChoice"]
 
 
-class ScanChoice(QObject):
-    """Keep a box filled with the scans of a viewer; the chosen one stays chosen.
+class LayerChoice(QObject):
+    """Keep a box filled with the scans, or other layers, of a viewer; the chosen one stays chosen.
 
     Parameters
     ----------
     viewer
         Whose layers are watched, until `close`.
     box
-        Offers the scans by name.
+        Offers the layers by name.
+    offered
+        Returns the layers of a viewer that are offered, the first of them the one to begin with.
     """
 
-    #: Another scan is to be shown: its layer, or `None` where the viewer holds none.
+    #: Another layer is to be shown, or `None` where the viewer holds none that is offered.
     chosen = Signal(object)
 
-    def __init__(self, viewer: ViewerModel, box: QComboBox) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        box: QComboBox,
+        offered: Callable[[ViewerModel], list[Any]] = scan_layers,
+    ) -> None:
         super().__init__(box)
-        self._viewer, self._box = viewer, box
+        self._viewer, self._box, self._offered = viewer, box, offered
         self.layer: Any = None
         box.currentIndexChanged.connect(lambda _: self._take_chosen())
         events = viewer.layers.events
         self._emitters = (events.inserted, events.removed, events.renamed)
         for emitter in self._emitters:
-            emitter.connect(self.list_scans)
+            emitter.connect(self.list_layers)
 
     def close(self) -> None:
         """Let go of the viewer. Once is enough."""
         for emitter in self._emitters:
-            emitter.disconnect(self.list_scans)
+            emitter.disconnect(self.list_layers)
         self._emitters = ()
 
-    def list_scans(self, event: Any = None) -> None:
-        """Offer the scans of the viewer; choose one where the chosen one is gone."""
+    def list_layers(self, event: Any = None) -> None:
+        """Offer the layers of the viewer; choose one where the chosen one is gone."""
         if not is_alive(self):
             return
-        layers = scan_layers(self._viewer)
+        layers = self._offered(self._viewer)
         with quiet(self._box):
             self._box.clear()
             for layer in layers:
@@ -62,16 +70,16 @@ class ScanChoice(QObject):
             self._take_chosen()
 
     def choose(self, layer: Any) -> None:
-        """Choose a scan; any other layer changes nothing.
+        """Choose a layer; one that is not offered changes nothing.
 
         Parameters
         ----------
         layer
             Of the viewer.
         """
-        layers = scan_layers(self._viewer)
+        layers = self._offered(self._viewer)
         if layer in layers and layer != self.layer:
-            self.list_scans()
+            self.list_layers()
             self._box.setCurrentIndex(layers.index(layer))
 
     def _take_chosen(self) -> None:
