@@ -48,6 +48,8 @@ class ImageModel:
         The torch module, to be moved between devices; ``None``: there is none.
     trained_on
         Range of the training images; ``None``: unknown, or the model was not trained.
+    mean_is_kept
+        Whether results are brought back to the mean of the image: no distortion changes it.
     """
 
     name: str
@@ -59,6 +61,7 @@ class ImageModel:
     whole_rows: bool
     network: torch.nn.Module | None = None
     trained_on: TrainingRange | None = None
+    mean_is_kept: bool = False
 
 
 @functools.lru_cache(maxsize=4)
@@ -90,6 +93,7 @@ def _load(path: Path | None, name: str, stamp: int, device: str) -> ImageModel:
         whole_rows=True,
         network=network,
         trained_on=TrainingRange.from_details(weights.details),
+        mean_is_kept=True,
     )
 
 

@@ -26,7 +26,7 @@ from stem_plugins.restoration.image_checks import (
     warn_of_image,
 )
 from stem_plugins.restoration.pieces import apply_in_pieces, piece_sizes
-from stem_plugins.restoration.standardization import scale_of
+from stem_plugins.restoration.standardization import FARTHEST, scale_of
 from stem_plugins.restoration.training_range import pedestal_of, warn_outside
 
 if TYPE_CHECKING:
@@ -319,6 +319,11 @@ def _restore_scaled(image: np.ndarray, task: _Task, report: Callback) -> np.ndar
     for share, place, part in apply_in_pieces(run, image, sizes, halo):
         result[place] = part
         report(share)
+    if model.mean_is_kept:
+        # Outliers do not count, as for the standardisation.
+        result += np.float32(
+            image.clip(-FARTHEST, FARTHEST).mean(dtype=float) - result.mean(dtype=float)
+        )
     return result
 
 

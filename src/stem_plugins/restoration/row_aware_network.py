@@ -48,6 +48,9 @@ HALO = WINDOW
 #: Standardised intensities are cut at this many standard deviations: X-ray hits lie beyond.
 LARGEST = 12.0
 
+#: Rounds in which the straightened image shows what is left of the shifts along x.
+REFINEMENTS = 2
+
 #: Largest shift of a row, and largest displacement that the second part corrects [px].
 LARGEST_SHIFT = 4.0
 LARGEST_DISPLACEMENT = 2.0
@@ -183,19 +186,35 @@ class RestorationNetwork(nn.Module):
         image = image.contiguous()
         shifts = self.shifts(image)
         with torch.no_grad():
-            straight = straighten(image[:, 0], shifts.detach())[:, None]
-            filtered = _filtered(straight)
+            straight, filtered = _straighten_further(image, shifts.detach())
         return Restored(self.restorer(straight, filtered), shifts)
 
     def shifts(self, image: torch.Tensor) -> torch.Tensor:
         """Return the shifts of the rows alone, as in `Restored`."""
         with torch.no_grad():
-            first = least_squares_shifts(image, _filtered(image))
+            first = _shifts_along_x(image, _filtered(image))
             # Rows stay rows: along y they are moved when all is known.
-            first[:, 0] = 0
-            moved = _slide(image[:, 0], -first[:, 1])[:, None]
+            moved = _slide(image[:, 0], -first[..., 1])[:, None]
             filtered = _filtered(moved)
-        return first.transpose(1, 2) + self.row_shifts(moved, filtered)
+        return first + self.row_shifts(moved, filtered)
+
+
+def _straighten_further(
+    image: torch.Tensor, shifts: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Straighten the image, and again by what it then shows; return it and it filtered."""
+    for _ in range(REFINEMENTS + 1):
+        straight = straighten(image[:, 0], shifts)[:, None]
+        filtered = _filtered(straight)
+        shifts = shifts + _shifts_along_x(straight, filtered)
+    return straight, filtered
+
+
+def _shifts_along_x(image: torch.Tensor, filtered: torch.Tensor) -> torch.Tensor:
+    """Shifts of the rows, (n, y, 2), along x alone."""
+    shifts = least_squares_shifts(image, filtered)
+    shifts[:, 0] = 0
+    return shifts.transpose(1, 2)
 
 
 def straighten(image: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:

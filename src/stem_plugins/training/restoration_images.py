@@ -254,12 +254,19 @@ def _inverted(size: int, rng: Generator) -> np.ndarray:
 
 
 def _lines(size: int, rng: Generator) -> np.ndarray:
-    """A grating: sinusoidal or sharp, straight or bent, perhaps cut off."""
+    """A grating or rings: sinusoidal or sharp, straight, bent or chirped, perhaps cut off."""
     period = np.exp(rng.uniform(np.log(4), np.log(48)))
     y, x = np.indices((size, size)).astype(float)
-    bend = rng.choice([0, 0, 1]) * 0.5 * period * _smooth(size, rng)
+    bend = rng.choice([0, 0, 0.5, rng.uniform(0.5, 1.5)]) * period * _smooth(size, rng)
     direction = _unit(rng)
-    phase = 2 * np.pi * ((y * direction[0] + x * direction[1] + bend) / period + rng.random())
+    place = y * direction[0] + x * direction[1] + bend
+    if rng.random() < 0.3:  # rings around a point that may lie outside
+        centre = rng.uniform(-0.5, 1.5, 2) * size
+        place = np.hypot(y - centre[0], x - centre[1]) + bend
+    if rng.random() < 0.3:  # the period changes by up to a factor of three from end to end
+        reach = np.ptp(place)
+        place = place + rng.uniform(-0.4, 1) * (place - place.min()) ** 2 / max(reach, 1) / 2
+    phase = 2 * np.pi * (place / period + rng.random())
     image = 0.5 + 0.5 * np.cos(phase)
     if rng.random() < 0.6:
         image = image ** rng.uniform(1, 6)
