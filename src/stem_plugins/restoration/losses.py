@@ -59,20 +59,20 @@ class LossWeights:
 
 
 def contrast_weight(truth: Tensor, *, sigma_min: float = SIGMA_MIN) -> Tensor:
-    """Return w_y = 1/max(σ_min, Std y) of each image (eq. 2.33), as (batch, 1, 1, 1)."""
+    """Return ``w_y = 1/max(σ_min, Std y)`` of each image (eq. 2.33), as (batch, 1, 1, 1)."""
     return 1 / _std(truth, keepdim=True).clamp_min(sigma_min)
 
 
 def l1_loss(restored: Tensor, truth: Tensor, *, sigma_min: float = SIGMA_MIN) -> Tensor:
-    """Return E{w_y |y - y_g|} (eq. 2.32): faithful on average, and sharper than squares."""
+    """Return ``E{w_y |y - y_g|}`` (eq. 2.32): faithful on average, and sharper than squares."""
     _check_shapes(restored, truth)
     return (contrast_weight(truth, sigma_min=sigma_min) * (truth - restored).abs()).mean()
 
 
 def l2_loss(restored: Tensor, truth: Tensor, *, sigma_min: float = SIGMA_MIN) -> Tensor:
-    """Return E{w_y |y - y_g|²} (eq. 2.34): for outliers such as X-ray hits and dead pixels.
+    """Return ``E{w_y |y - y_g|²}`` (eq. 2.34): for outliers like X-ray hits and dead pixels.
 
-    As printed, with w_y and not its square: it has the unit of the images.
+    As printed, with ``w_y`` and not its square: it has the unit of the images.
     """
     _check_shapes(restored, truth)
     return (contrast_weight(truth, sigma_min=sigma_min) * (truth - restored).square()).mean()
@@ -122,7 +122,7 @@ def local_whitening_loss(
     windows: Sequence[int] = (2, 4, 8, 16),
     sigma_min: float = SIGMA_MIN,
 ) -> Tensor:
-    """Return the mean over windows of E|y^S - y_g^S| (eq. 2.36): fine detail at any contrast."""
+    """Return the mean over windows of ``E|y^S - y_g^S|`` (eq. 2.36): detail at any contrast."""
     _check_shapes(restored, truth)
     each = [
         (
@@ -139,7 +139,7 @@ def local_whitening_loss(
 def fourier_loss(
     restored: Tensor, truth: Tensor, *, gamma: float = 0.125, floor: float = 1e-4
 ) -> Tensor:
-    """Return E{|F(y - y_g)|^γ} (eq. 2.37), in which weak frequencies count nearly as strong ones.
+    """Return ``E{|F(y - y_g)|^γ}`` (eq. 2.37): weak frequencies count nearly as strong ones.
 
     Parameters
     ----------
@@ -175,13 +175,13 @@ def fourier_loss(
 
 
 def mean_loss(restored: Tensor, truth: Tensor) -> Tensor:
-    """Return |E y - E y_g|, averaged over the batch (eq. 2.38): intensities stay quantitative."""
+    """Return ``|E y - E y_g|``, averaged over the batch (eq. 2.38): intensities are kept."""
     _check_shapes(restored, truth)
     return (truth.mean(dim=(1, 2, 3)) - restored.mean(dim=(1, 2, 3))).abs().mean()
 
 
 def std_loss(restored: Tensor, truth: Tensor) -> Tensor:
-    """Return |Std y - Std y_g|, averaged over the batch (eq. 2.39): contrast is not smoothed."""
+    """Return ``|Std y - Std y_g|``, averaged over the batch (eq. 2.39): contrast is kept."""
     _check_shapes(restored, truth)
     return (_std(truth) - _std(restored)).abs().mean()
 
@@ -199,9 +199,9 @@ def relativistic_average(score: Tensor, other: Tensor) -> Tensor:
     Returns
     -------
     torch.Tensor
-        C(a) - E_b C(b), like `score`. Its sigmoid is D_Rap(a, b) of eq. 2.30 and 2.31: relative
-        to the *average* over all images and patches of the other kind (A. Jolicoeur-Martineau,
-        arXiv:1807.00734).
+        ``C(a) - E_b C(b)``, like `score`. Its sigmoid is ``D_Rap(a, b)`` of eq. 2.30 and 2.31:
+        relative to the *average* over all images and patches of the other kind
+        (A. Jolicoeur-Martineau, arXiv:1807.00734).
     """
     return score - other.mean()
 
@@ -218,7 +218,7 @@ def adversarial_loss(score_truth: Tensor, score_restored: Tensor) -> Tensor:
     Returns
     -------
     torch.Tensor
-        -E log(1 - D_Rap(y, y_g)) - E log D_Rap(y_g, y), as a scalar.
+        ``-E log(1 - D_Rap(y, y_g)) - E log D_Rap(y_g, y)``, as a scalar.
     """
     # -log(1 - sigmoid(t)) = softplus(t) and -log(sigmoid(t)) = softplus(-t), without overflow.
     truth = functional.softplus(relativistic_average(score_truth, score_restored))
@@ -238,7 +238,7 @@ def discriminator_loss(score_truth: Tensor, score_restored: Tensor) -> Tensor:
     Returns
     -------
     torch.Tensor
-        -E log D_Rap(y, y_g) - E log(1 - D_Rap(y_g, y)), as a scalar: the mirror image of
+        ``-E log D_Rap(y, y_g) - E log(1 - D_Rap(y_g, y))``, as a scalar: the mirror image of
         `adversarial_loss`.
     """
     return adversarial_loss(score_restored, score_truth)
