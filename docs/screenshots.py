@@ -1,10 +1,11 @@
 """Take the screenshots of the napari widgets that the documentation shows.
 
-    python docs/screenshots.py [--scan FILE] [PANEL ...]
+    python docs/screenshots.py [--scan FILE] [--image FILE] [PANEL ...]
 
 Needs a display; without one, run it under ``xvfb-run -a -s "-screen 0 1600x1000x24"``. Without
-``--scan`` the simulated scan is shown. Pictures go to ``docs/images``. Each panel is a function of
-the viewer; add one to `PANELS` for each new widget.
+``--scan`` the simulated scan is shown, and without ``--image`` its dark field is restored. Pictures
+go to ``docs/images``. Each panel is a function of the viewer; add one to `PANELS` for each new
+widget.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def wait(seconds: float = 0.5, until: Callable[[], bool] | None = None) -> None:
     """Let Qt work for a while, at most until something is so."""
     from qtpy.QtWidgets import QApplication
 
-    end = time.monotonic() + (120 if until else seconds)
+    end = time.monotonic() + (600 if until else seconds)
     while time.monotonic() < end and not (until and until()):
         QApplication.processEvents()
         time.sleep(0.01)
@@ -36,9 +37,9 @@ def save_screenshot(viewer: Any, name: str) -> None:
     wait()
     picture = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)[..., :3])
     IMAGES.mkdir(exist_ok=True)
-    # Of all methods this one keeps rare colours, such as that of a thin cross.
+    # This method keeps rare colours, such as that of a thin cross; k-means keeps the greys grey.
     palette = Image.Quantize.MAXCOVERAGE
-    picture.quantize(256, palette).save(IMAGES / f"{name}.png", optimize=True)
+    picture.quantize(256, palette, kmeans=3).save(IMAGES / f"{name}.png", optimize=True)
 
 
 def ricom_panel(viewer: Any, name: str) -> None:
@@ -81,7 +82,50 @@ def browser(viewer: Any, name: str) -> None:
     save_screenshot(viewer, f"{name}-browser-pacbed")
 
 
-PANELS: dict[str, Callable[[Any, str], None]] = {"ricom": ricom_panel, "browser": browser}
+def restore(viewer: Any, name: str) -> None:
+    """Panel Restore: an image divided into measured and restored, then what is unexplained."""
+    from stem_plugins.napari.image_layers import image_layers
+
+    if not image_layers(viewer):
+        add_dark_field(viewer)
+    _, panel = viewer.window.add_plugin_dock_widget("stem-plugins", "Restore")
+    wait()
+    panel.models.setCurrentIndex(panel.models.findData("fft"))
+    panel.evidence.setChecked(True)
+    panel.start()
+    wait(until=lambda: panel.worker is None)
+    look_closer(viewer)
+    save_screenshot(viewer, f"{name}-restore")
+    panel.show_view("Consistency")
+    save_screenshot(viewer, f"{name}-restore-consistency")
+
+
+def add_dark_field(viewer: Any) -> None:
+    """Add the dark-field image of the scan in the viewer."""
+    from stem_plugins import annular_detector, virtual_image
+    from stem_plugins.napari.layers import image_layer, scan_from_layer
+    from stem_plugins.napari.planes import add_image_over_scan
+
+    scan = scan_from_layer(viewer.layers[0])
+    shape = scan.data.shape[2:]
+    center = tuple((n - 1) / 2 for n in shape)
+    mask = annular_detector(shape, min(shape) / 4, max(shape), center=center)
+    image = virtual_image(scan.data, mask)
+    add_image_over_scan(viewer, image_layer(image, scan.acquisition, "ADF", "counts"))
+
+
+def look_closer(viewer: Any) -> None:
+    """Show the middle of a large image so that its pixels can be told apart."""
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    if max(viewer.layers[0].data.shape[:2]) > 512:
+        camera.zoom *= 2.5
+
+
+PANELS: dict[str, Callable[[Any, str], None]] = {
+    "ricom": ricom_panel,
+    "browser": browser,
+    "restore": restore,
+}
 
 
 def main() -> None:
@@ -89,16 +133,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("panels", nargs="*", choices=[[], *PANELS], help="all, unless given")
     parser.add_argument("--scan", help="a .mib, .hspy or .zspy; the simulated scan without it")
+    parser.add_argument("--image", help="of a microscope, for the panel restore")
     arguments = parser.parse_args()
     os.environ.setdefault("QT_QPA_PLATFORM", "xcb")
     import napari
 
-    name = "measured" if arguments.scan else "simulated"
     for panel in arguments.panels or PANELS:
+        file = arguments.image if panel == "restore" else arguments.scan
+        name = "measured" if file else "simulated"
         viewer = napari.Viewer(show=True)
         viewer.window.resize(1400, 900)
-        if arguments.scan:
-            viewer.open(arguments.scan, plugin="stem-plugins")
+        if file:
+            viewer.open(file, plugin="stem-plugins")
         else:
             viewer.open_sample("stem-plugins", "demo")
         PANELS[panel](viewer, name)

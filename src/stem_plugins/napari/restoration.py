@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 import stem_plugins
+from stem_plugins.lazy.blocks import thread_count
 from stem_plugins.napari.contrast import image_limits
 from stem_plugins.napari.image_layers import image_of, is_image_layer, layer_like
 from stem_plugins.napari.layers import LayerData, is_scan_layer, scan_from_layer, scan_layer
@@ -167,7 +168,9 @@ def restore_images(
 
 def _restored(image: np.ndarray, report: Callable[[float], None], options: dict[str, Any]) -> Any:
     try:
-        return stem_plugins.restore(image, callback=report, **options)
+        # One core is left for the viewer.
+        threads = max(1, thread_count() - 1)
+        return stem_plugins.restore(image, callback=report, threads=threads, **options)
     except ModuleNotFoundError as error:
         if error.name == "torch":
             raise ImportError(TORCH) from error

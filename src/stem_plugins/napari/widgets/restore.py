@@ -192,7 +192,7 @@ class RestorePanel(QWidget):
             return []
         shape = image_shape(image)
         others = [layer for layer in reversed(viewer.layers) if fits_grid(layer, shape)]
-        made = list(self.results.values())
+        made = [*self.results.values(), *self.corrected]
         return sorted(
             (layer for layer in others if layer not in made), key=lambda layer: layer == image
         )
