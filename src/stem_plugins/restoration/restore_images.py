@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -275,9 +275,13 @@ def _restore_image(image: np.ndarray, task: _Task, report: Callback) -> np.ndarr
     def in_rounds(done: int) -> Callback:
         return lambda share: report((done + share) / rounds)
 
-    turned = _turned(((filled - mean) / deviation).astype(np.float32), task)
+    # In double precision, but into single: copies of a large image would be most of the memory.
+    in_double: dict[str, Any] = {"dtype": float, "casting": "unsafe"}
+    scaled = np.subtract(filled, mean, out=np.empty(image.shape, np.float32), **in_double)
+    turned = _turned(np.divide(scaled, deviation, out=scaled, **in_double), task)
     restored = _restore_scaled(turned, task, in_rounds(0))
-    maps[0] = _turned_back(restored.astype(float) * deviation + mean, task)
+    np.multiply(_turned_back(restored, task), deviation, out=maps[0], **in_double)
+    np.add(maps[0], mean, out=maps[0], **in_double)
     if (task.evidence or task.pedestal) and min(image.shape) >= SMALLEST_EXAMINED:
         found = examine(turned, restored)
         if (trained := task.load().trained_on) is not None:
