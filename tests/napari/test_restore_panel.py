@@ -253,6 +253,17 @@ def test_warnings_of_the_image_are_passed_on(viewer, panel, columns, qtbot):
     assert np.isnan(viewer.layers["ADF restored"].data[3, 4])
 
 
+def test_without_pytorch_the_panel_says_how_to_get_it(viewer, panel, columns, qtbot, monkeypatch):
+    def missing(*_, **__):
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr(stem_plugins, "restore", missing, raising=False)
+    add(viewer, columns)
+    panel.start()
+    finish(panel, qtbot)
+    assert "pip install 'stem-plugins[torch]'" in panel.message.text()
+
+
 def test_the_copied_code_restores_the_same_image(viewer, panel, columns, qtbot):
     add(viewer, columns)
     panel.fast_scan.setCurrentIndex(1)

@@ -45,6 +45,8 @@ FAST_SCANS: dict[str, tuple[int, Literal[1, -1]]] = {
 #: Differences beyond this are as blue or red as any other [expected noise].
 MOST_NOISE = 6.0
 
+PACKAGE = Path(stem_plugins.__file__).parent
+
 TORCH = "Restoration needs PyTorch, which is not installed: pip install 'stem-plugins[torch]'."
 
 
@@ -162,8 +164,20 @@ def restore_images(
             for name in names:
                 maps[name][index] = getattr(evidence, name)
     shaped = {name: values.reshape(images.shape) for name, values in maps.items()}
-    said = tuple(dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning))
-    return Maps(shaped.pop("restored"), shaped, said)
+    return Maps(shaped.pop("restored"), shaped, _said(caught))
+
+
+def _said(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
+    """Our warnings, each once; those of other threads meanwhile go where they belong."""
+    ours = []
+    for warning in caught:
+        if PACKAGE in Path(warning.filename).parents:
+            ours.append(str(warning.message))
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    return tuple(dict.fromkeys(ours))
 
 
 def _restored(image: np.ndarray, report: Callable[[float], None], options: dict[str, Any]) -> Any:

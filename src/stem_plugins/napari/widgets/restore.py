@@ -250,8 +250,6 @@ class RestorePanel(QWidget):
             before.visible = False
         self._forget_results()
         self.restored_with = settings
-        if is_over_scan(layer):
-            show_images(self.viewer)
         for name, layer_data in result_layers(layer, maps, settings).items():
             self.results[name] = self._add(layer_data)
         self.findings.say("\n".join(maps.warnings))
@@ -283,6 +281,8 @@ class RestorePanel(QWidget):
         """
         if name not in self._possible_views():
             return
+        if is_over_scan(self.image_layer):
+            show_images(self.viewer)
         shown = {"Measured": self.image_layer, "Restored": self.results.get("restored")}
         shown |= {key.capitalize(): layer for key, layer in self.results.items()}
         for view, layer in shown.items():
