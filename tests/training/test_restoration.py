@@ -109,6 +109,12 @@ def test_a_stopped_run_keeps_what_it_has(tmp_path):
     assert load_weights(tmp_path / "restore.safetensors").details["steps"] >= progress.step
 
 
+def test_a_damaged_checkpoint_is_told(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 and nothing behind it")
+    with pytest.raises(ValueError, match="cannot be resumed"):
+        next(train_restoration(tmp_path, minutes=1, settings=SMALL))
+
+
 def test_training_learns_what_one_patch_teaches():
     """Thirty steps on one batch bring its loss down by far."""
     torch.manual_seed(0)

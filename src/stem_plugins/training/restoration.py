@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import pickle
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stem_plugins.models import load_weights, save_weights
+from stem_plugins.models import check_tensors, load_weights, save_weights
 from stem_plugins.restoration.local_fourier import local_fourier_filter
 from stem_plugins.restoration.row_aware_network import (
     DESIGN,
@@ -126,13 +127,16 @@ def restoration_loss(restored: Restored, batch: Batch) -> torch.Tensor:
     error, clean = restored.image - batch.clean, batch.clean
     variance = clean.var(dim=(1, 2, 3)).clamp_min(1e-4)
     image = torch.log(error.square().mean(dim=(1, 2, 3)) / variance + 2e-5).mean()
-    slopes, scale = 0.0, 0.0
-    for axis in (2, 3):
-        slopes = slopes + error.diff(dim=axis).square().mean(dim=(1, 2, 3))
-        scale = scale + clean.diff(dim=axis).square().mean(dim=(1, 2, 3))
-    slope = torch.log(slopes / (scale + 1e-4) + 1e-4).mean()
+    slope = torch.log(_steepness(error) / (_steepness(clean) + 1e-4) + 1e-4).mean()
     mean = (error.mean(dim=(1, 2, 3)).abs() / variance.sqrt()).mean()
     return 0.5 * image + 0.15 * slope + 0.3 * _shift_loss(restored.shifts, batch) + 0.2 * mean
+
+
+def _steepness(image: torch.Tensor) -> torch.Tensor:
+    """Mean square of the slopes of each image."""
+    return image.diff(dim=2).square().mean(dim=(1, 2, 3)) + image.diff(dim=3).square().mean(
+        dim=(1, 2, 3)
+    )
 
 
 def _shift_loss(shifts: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -253,34 +257,42 @@ def _start(folder: Path, settings: RestorationTraining, start_from: str | Path |
     torch.manual_seed(settings.seed)
     network, averaged = RestorationNetwork(), RestorationNetwork()
     for one in (network, averaged):
-        one.to(settings.device, memory_format=torch.channels_last)
+        one.to(settings.device)
+        one.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
     )
     state = _State(network, averaged, optimizer)
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
-        saved = torch.load(checkpoint, map_location=settings.device, weights_only=True)
-        network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
-        averaged.load_state_dict(saved["averaged"])
-        state.step, state.seconds = saved["step"], saved["seconds"]
-    elif start_from is not None:
-        weights = load_weights(start_from)
-        if weights.design != DESIGN:
-            raise ValueError(f"{start_from} holds a {weights.design}, not a {DESIGN}.")
-        network.load_state_dict(
-            {
-                name: torch.from_numpy(np.asarray(v, np.float32))
-                for name, v in weights.tensors.items()
-            }
-        )
+        _resume(state, checkpoint, settings.device)
+        return state
+    if start_from is not None:
+        weights = load_weights(start_from, designs={DESIGN: DESIGN_VERSION})
+        shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        check_tensors(weights, shapes)
+        tensors = {name: np.asarray(value, "f4") for name, value in weights.tensors.items()}
+        network.load_state_dict({name: torch.from_numpy(v) for name, v in tensors.items()})
         state.step = int(weights.details.get("steps", 0))
         state.seconds = float(weights.details.get("seconds", 0))
-        averaged.load_state_dict(network.state_dict())
-    else:
-        averaged.load_state_dict(network.state_dict())
+    averaged.load_state_dict(network.state_dict())
     return state
+
+
+def _resume(state: _State, checkpoint: Path, device: str) -> None:
+    try:
+        saved = torch.load(checkpoint, map_location=device, weights_only=True)
+        state.network.load_state_dict(saved["network"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.averaged.load_state_dict(saved["averaged"])
+        state.step, state.seconds = saved["step"], saved["seconds"]
+    # Torch has an error of its own for every way in which a file can be damaged.
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{checkpoint} cannot be resumed: it is damaged, or of another version of "
+            "stem-plugins. Train in another folder; --start-from the weights in this one keeps "
+            "what they have learned."
+        ) from error
 
 
 def _keep(state: _State, folder: Path) -> None:
