@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from stem_plugins.napari.binned_scan import iter_exact_image
 from stem_plugins.napari.regions import Region
 from stem_plugins.napari.virtual_images import VirtualImages
+from stem_plugins.napari.widgets.words import words_of
 from stem_plugins.napari.widgets.worker import start_worker
 
 __all__ = ["Passes"]
@@ -138,7 +139,7 @@ class Passes(QObject):
         return was_reading
 
     def _fail(self, error: Exception) -> None:
-        self.failed.emit(str(error) or type(error).__name__)
+        self.failed.emit(words_of(error))
 
 
 def _exact_rows(data: Any, mask: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

@@ -32,6 +32,7 @@ from stem_plugins.napari.widgets.forms import quiet
 from stem_plugins.napari.widgets.layer_choice import LayerChoice
 from stem_plugins.napari.widgets.restore_layout import lay_out
 from stem_plugins.napari.widgets.saving import ask_and_save
+from stem_plugins.napari.widgets.words import words_of
 from stem_plugins.napari.widgets.worker import is_alive, start_worker
 
 __all__ = ["RestorePanel"]
@@ -243,7 +244,7 @@ class RestorePanel(QWidget):
 
     def _failed(self, error: Exception) -> None:
         if not isinstance(error, StoppedError):
-            self.say(str(error) or "There is not enough memory for this.")
+            self.say(words_of(error))
 
     def _restored(self, layer: Any, maps: Maps, settings: RestoreSettings) -> None:
         for before in self.results.values():

@@ -34,6 +34,7 @@ from stem_plugins.napari.widgets.layout import WIDTH, lay_out
 from stem_plugins.napari.widgets.live_images import LiveImages
 from stem_plugins.napari.widgets.plane_view import PlaneView
 from stem_plugins.napari.widgets.saving import ask_and_save
+from stem_plugins.napari.widgets.words import words_of
 from stem_plugins.napari.widgets.worker import is_alive, once, start_worker
 from stem_plugins.optics.acquisition import Acquisition
 
@@ -162,7 +163,7 @@ class RicomPanel(QWidget):
         try:
             set_scan_shape(layer, shape)
         except (ValueError, OSError) as error:
-            self.say(str(error))
+            self.say(words_of(error))
             return
         self._open(layer)  # everything about it is different now
 
@@ -218,7 +219,7 @@ class RicomPanel(QWidget):
             self._redraw.start()
 
     def _failed(self, error: Exception) -> None:
-        self.say(str(error))
+        self.say(words_of(error))
 
     def _finished(self) -> None:
         self.worker = None

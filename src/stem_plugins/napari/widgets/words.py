@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
-__all__ = ["NOTE_COLOR", "Words"]
+__all__ = ["NOTE_COLOR", "Words", "words_of"]
 
 NOTE_COLOR = "#e0700d"
 
@@ -30,3 +30,23 @@ class Words(QLabel):
         """
         self.setText(text)
         self.setVisible(bool(text))
+
+
+def words_of(error: Exception) -> str:
+    """What a panel says of an error.
+
+    Parameters
+    ----------
+    error
+        Ours have words already; those of the system get some.
+
+    Examples
+    --------
+    >>> words_of(FileNotFoundError(2, "No such file or directory", "scan.mib"))
+    'scan.mib is no longer there. Put it back, or open it from its new place.'
+    """
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        return f"{error.filename} is no longer there. Put it back, or open it from its new place."
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this."
+    return str(error) or type(error).__name__
