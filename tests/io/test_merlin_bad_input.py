@@ -1,7 +1,12 @@
 """Bad Merlin files: an error that says what is wrong and what to do, never a wrong picture."""
 
+from itertools import pairwise
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stem_plugins.io import (
     merlin_numbering,
@@ -49,6 +54,28 @@ def renumbered(make_mib, numbers):
 def test_lost_and_doubled_frames_are_told_by_their_numbers(make_mib, numbers, words):
     with pytest.warns(UserWarning, match=words):
         read_merlin(renumbered(make_mib, numbers), scan_shape=(1, len(numbers)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    steps=st.lists(st.sampled_from([1, 1, 1, 1, 1, 0, 2, 3]), min_size=1, max_size=60),
+    at_first=st.integers(1, 12),
+)
+def test_of_long_files_not_all_headers_are_read(steps, at_first, tmp_path_factory):
+    """Faults that do not cancel between two headers read are found, and put where they are."""
+    numbers = 1 + np.cumsum([0, *steps])
+    path = tmp_path_factory.mktemp("long") / "scan.mib"
+    path.write_bytes(b"".join(b"MQ1,%06d,00384" % number + bytes(30) for number in numbers))
+    header = SimpleNamespace(frame_bytes=46)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merlin_numbering, "HEADERS_AT_FIRST", at_first)
+        found = merlin_numbering.frame_numbers(path, header, len(numbers))
+    every = max(1, len(numbers) // at_first)
+    places = [*range(0, len(numbers) - 1, every), len(numbers) - 1]
+    np.testing.assert_array_equal(found[places], numbers[places])
+    for start, stop in pairwise(places):
+        if numbers[stop] - numbers[start] != stop - start:
+            np.testing.assert_array_equal(found[start:stop], numbers[start:stop])
 
 
 @pytest.mark.parametrize("numbers", [[1, 2, 1, 2], [0, 0, 0, 0], [9, 10, 11, 12]])
