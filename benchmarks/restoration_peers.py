@@ -71,10 +71,12 @@ def function_of(name: str) -> Method:
 
 
 def network(model: str) -> Method:
-    """Our `restore` with a model by name or file."""
+    """Our `restore` with a model by name or file; a pedestal is removed where there is one."""
     from stem_plugins.restoration import restore
 
-    return lambda task: restore(task.image, model=model, threads=1)
+    return lambda task: restore(
+        task.image, model=model, threads=1, remove_pedestal=task.set == "pedestal"
+    )
 
 
 def published_network(task: Task) -> np.ndarray:
