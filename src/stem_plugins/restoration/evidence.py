@@ -54,16 +54,19 @@ class Evidence:
     ----------
     consistency
         Measured image minus the restored one as the same detector records it (gain, offset, tail;
-        no jitter), averaged over a Gaussian of σ 1.5 px, in units of what noise alone leaves of
-        it: 1 where only noise was removed, more where the scan displaced things or the
-        restoration is wrong.
+        no jitter), averaged over a Gaussian of σ 1.5 px, in units of the standard deviation that
+        noise alone has after this. Zero on average; its root mean square is about 1 where only
+        noise was removed, and more where the scan displaced things or the restoration is wrong.
     unexplained
-        The same after every row of the restored image was moved to where it fits best: beyond ±4
-        something is there that the restored image does not show (positive), or that it invented
-        (negative). A restored image without fault has a root mean square of 1.
+        The same after every row of the restored image was moved to where it fits best. A patch
+        beyond ±4 is something that was measured and the restored image does not show (positive),
+        or that it shows and was not measured (negative). The clean image itself would give a root
+        mean square of about 1; a restored one gives less, about 0.7 to 0.9, because it was made
+        from the same counts and follows a part of their noise.
     spread
         Root mean square difference between the restored image and restorations of what could
-        have been measured instead, in the units of the image.
+        have been measured instead, in the units of the image. It shows what depends on chance; an
+        error that is made every time does not show.
     """
 
     consistency: np.ndarray | da.Array
