@@ -1,5 +1,7 @@
 """Training data are what they claim to be, and runs add up."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from stem_plugins.restoration.row_aware_network import RestorationNetwork, Resto
 from stem_plugins.restoration.training_range import dominant_wavelength
 from stem_plugins.training.restoration import (
     RestorationTraining,
+    _batches,
     restoration_loss,
     train_restoration,
     validate,
@@ -107,6 +110,14 @@ def test_a_stopped_run_keeps_what_it_has(tmp_path):
     progress = next(run)
     run.close()
     assert load_weights(tmp_path / "restore.safetensors").details["steps"] >= progress.step
+
+
+def test_other_processes_draw_the_same_batches():
+    alone, together = (_batches(7, replace(SMALL, workers=count)) for count in (0, 2))
+    for _ in range(3):
+        for one, other in zip(next(alone), next(together), strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+    together.close()
 
 
 def test_a_damaged_checkpoint_is_told(tmp_path):

@@ -82,8 +82,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         ("batch", 1, "N", "patches per step (4)"),
         ("seed", 0, "N", "of the random numbers (0)"),
         ("threads", 1, "N", "processor threads (1)"),
+        ("workers", 0, "N", "processes that draw patches beside the training (0)"),
     ):
         parser.add_argument(f"--{name}", type=whole_number(least), metavar=unit, help=what)
+    parser.add_argument(
+        "--learning-rate", type=_share, metavar="R", help="while it is held, up to 1 (0.001)"
+    )
+    parser.add_argument(
+        "--cool-down", type=_share, metavar="S", help="share of the run in which it falls (0.4)"
+    )
     parser.add_argument("--device", metavar="NAME", help="auto, cpu or cuda (cpu)")
     parser.add_argument(
         "--verbose",
@@ -101,6 +108,16 @@ def _minutes(text: str) -> float:
     if not 0 < minutes < math.inf:
         raise argparse.ArgumentTypeError(f"expected a number of minutes above zero, not {text!r}")
     return minutes
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0 and up to 1, not {text!r}")
+    return share
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -145,7 +162,8 @@ def _settings(arguments: argparse.Namespace) -> Any:
 
     from stem_plugins.training.restoration import RestorationTraining
 
-    chosen = {name: getattr(arguments, name) for name in ("patch", "batch", "seed", "threads")}
+    names = ("patch", "batch", "seed", "threads", "workers", "learning_rate", "cool_down")
+    chosen = {name: getattr(arguments, name) for name in names}
     if chosen["patch"] is not None and chosen["patch"] % 8:
         raise ValueError(f"--patch must be a multiple of 8, not {chosen['patch']}.")
     chosen["device"] = _usable(arguments.device)

@@ -8,11 +8,15 @@ what it exports is at its best and the next run continues from there.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+import multiprocessing
 import os
 import pickle
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +63,9 @@ class RestorationTraining:
         Torch's name of the device.
     threads
         Processor threads of torch.
+    workers
+        Processes that draw patches beside the training; 0: none. One keeps up with about one
+        processor core of training; a GPU wants as many as there are cores.
     """
 
     patch: int = 128
@@ -70,6 +77,7 @@ class RestorationTraining:
     seed: int = 0
     device: str = "cpu"
     threads: int = 1
+    workers: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,13 +205,12 @@ def _steps(
     before, losses = state.seconds, []
     validate_every = max(120.0, 60 * minutes / 12)
     next_validation = validate_every
+    batches = _batches(state.step, settings)
     while (elapsed := time.monotonic() - begin) < 60 * minutes:
         share = elapsed / (60 * minutes)
         for group in state.optimizer.param_groups:
             group["lr"] = settings.learning_rate * _learning_rate(share, settings)
-        rng = np.random.default_rng((settings.seed, state.step))
-        batch = draw_batch(settings.batch, settings.patch, rng)
-        losses.append(_one_step(state, batch, settings))
+        losses.append(_one_step(state, next(batches), settings))
         state.seconds = before + time.monotonic() - begin
         if time.monotonic() - last_report > 5:
             validation = None
@@ -219,9 +226,39 @@ def _steps(
             _keep(state, folder)
             _export(state, folder, settings)
             last_kept = time.monotonic()
+    batches.close()
     progress = Progress(state.step, state.seconds, 1.0, math.nan, validate(state.averaged))
     _log(folder, progress)
     yield progress
+
+
+def _batches(first: int, settings: RestorationTraining) -> Generator[Batch, None, None]:
+    """Draw the batches of the steps from the first on, whoever draws them."""
+    if not settings.workers:
+        for step in itertools.count(first):
+            yield _batch(_draw(step, settings))
+    # Processes that are forked from one with threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(settings.workers, mp_context=context) as pool:
+        waiting: deque[Future[list[np.ndarray]]] = deque()
+        try:
+            for step in itertools.count(first):
+                waiting.append(pool.submit(_draw, step, settings))
+                if len(waiting) > 2 * settings.workers:
+                    yield _batch(waiting.popleft().result())
+        finally:
+            for drawn in waiting:
+                drawn.cancel()
+
+
+def _draw(step: int, settings: RestorationTraining) -> list[np.ndarray]:
+    """Draw a batch; tensors would travel between processes as file handles, of which few exist."""
+    rng = np.random.default_rng((settings.seed, step))
+    return [part.numpy() for part in draw_batch(settings.batch, settings.patch, rng)]
+
+
+def _batch(arrays: list[np.ndarray]) -> Batch:
+    return Batch(*(torch.from_numpy(array) for array in arrays))
 
 
 def _learning_rate(share: float, settings: RestorationTraining) -> float:
