@@ -40,13 +40,13 @@ def test_runs_add_up_and_give_weights_that_restore(works, tmp_path):
     assert "raw 16.00, fft 25.50, columns 28.25, others 26.00 dB" in text
     assert "are kept" in text
     assert names(folder) == KEPT
-    [first] = steps(folder)
+    first = steps(folder)[-1]
     assert first >= 1
     assert load_weights(folder / "restore.safetensors").details["patch"] == 32
 
     text, _ = works("train", "restore", folder, "--minutes", 0.02, *SMALL)
     assert "going on from" in text
-    assert steps(folder)[1] > first
+    assert steps(folder)[-1] > first
     assert names(folder) == KEPT
 
     image = np.random.default_rng(0).poisson(9, (64, 64))
@@ -56,7 +56,7 @@ def test_runs_add_up_and_give_weights_that_restore(works, tmp_path):
     other = tmp_path / "other"
     words = ("--start-from", folder / "restore.safetensors", "--minutes", 0.01)
     works("train", "restore", other, *words, *SMALL)
-    assert steps(other)[0] > steps(folder)[1]
+    assert steps(other)[0] > steps(folder)[-1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
