@@ -146,6 +146,26 @@ def test_progress_is_told_and_stops_the_work(rng):
         restore(image, model="fft", callback=stop)
 
 
+def test_published_networks_see_rows_along_x(rng, tmp_path):
+    """As their authors run them: standardised, untransposed."""
+    import torch
+
+    from stem_plugins.restoration.cgrdn import (
+        DESIGN,
+        VERSION,
+        ConcatenatedGroupedResidualDenseNetwork,
+    )
+
+    network = ConcatenatedGroupedResidualDenseNetwork()
+    tensors = {name: value.numpy() for name, value in network.state_dict().items()}
+    path = save_weights(tmp_path / "published.safetensors", tensors, design=DESIGN, version=VERSION)
+    image = noisy((32, 40), rng)
+    scaled = torch.from_numpy(((image - image.mean()) / image.std()).astype("f4"))
+    with torch.inference_mode():
+        expected = network(scaled[None, None])[0, 0].numpy() * image.std() + image.mean()
+    np.testing.assert_allclose(restore(image, model=path), expected, atol=1e-4)
+
+
 def test_missing_pixels_stay_missing_and_harm_no_others(rng):
     image = noisy((64, 64), rng)
     whole = restore(image, model="fft")

@@ -74,8 +74,8 @@ def _load(path: Path | None, name: str, stamp: int, device: str) -> ImageModel:
     weights = load_weights(path, designs=DESIGNS)
     if weights.design == cgrdn.DESIGN:
         published = cgrdn.cgrdn_from_weights(weights).to(device)
-        # Its authors store images with the fast scan along the first axis.
-        return ImageModel(name, published, 2, 2, 2, 64, whole_rows=False, network=published)
+        # Its authors' files are transposed as they are read: the network, too, sees rows along x.
+        return ImageModel(name, published, 3, 2, 2, 64, whole_rows=False, network=published)
     network = _row_aware(weights).to(device)
     # Channels last is twice as fast on processors.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

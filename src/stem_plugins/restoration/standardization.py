@@ -13,6 +13,9 @@ __all__ = ["scale_of"]
 #: Pixels farther from the mean than this many standard deviations (X-ray hits) do not count.
 FARTHEST = 8.0
 
+#: Pixels that are copied in double precision at a time: large images fill the memory once.
+PART = 2**20
+
 
 def scale_of(image: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation of an image without its outliers.
@@ -36,17 +39,34 @@ def scale_of(image: np.ndarray) -> tuple[float, float]:
     >>> round(mean, 2), round(deviation, 2)
     (2.0, 1.0)
     """
-    values = np.asarray(image, np.float64)
-    values = values[np.isfinite(values)]
-    if values.size == 0:
-        return 0.0, 0.0
+    image = np.asarray(image)
+    parts = np.array_split(image.reshape(-1), max(1, image.size // PART))
+    mean, deviation, count = 0.0, 0.0, -1
+    low, high = -np.inf, np.inf
     for _ in range(3):
-        mean, deviation = float(values.mean()), float(values.std())
-        kept = values[np.abs(values - mean) <= FARTHEST * deviation]
-        if kept.size in (0, values.size):
+        kept_mean, kept_deviation, kept = _moments(parts, low, high)
+        if kept in (0, count):
             break
-        values = kept
+        mean, deviation, count = kept_mean, kept_deviation, kept
+        low = max(low, mean - FARTHEST * deviation)
+        high = min(high, mean + FARTHEST * deviation)
     # What rounding leaves of a constant is no contrast.
     if deviation <= 1e-7 * abs(mean):
         deviation = 0.0
     return mean, deviation
+
+
+def _moments(parts: list[np.ndarray], low: float, high: float) -> tuple[float, float, int]:
+    """Mean, standard deviation and number of the finite values from low to high."""
+
+    def kept(part: np.ndarray) -> np.ndarray:
+        values = part.astype(np.float64)
+        return values[np.isfinite(values) & (values >= low) & (values <= high)]
+
+    sums = [(values.sum(), values.size) for values in map(kept, parts)]
+    count = sum(size for _, size in sums)
+    if count == 0:
+        return 0.0, 0.0, 0
+    mean = float(sum(total for total, _ in sums) / count)
+    square = sum(float(np.sum((kept(part) - mean) ** 2)) for part in parts)
+    return mean, float(np.sqrt(square / count)), count
