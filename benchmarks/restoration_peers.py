@@ -1,9 +1,9 @@
 """The methods that restoration is compared with, each as good as it can be used without the truth.
 
 BM3D (``pip install bm3d``) and SciPy's Wiener filter see Anscombe-transformed counts and are told
-the dose. BM3D gets the noise level that scikit-image's method estimates, "bm3d oracle" the one with
-which it does best. Where the dose is not known (published pairs) they see the image
-itself. Noise2Void: restoration_noise2void.py. The published network: tk_r_em 1.0.4, imported by
+the dose, and so the noise level; "bm3d oracle" gets the level with which it does best. Where the
+dose is not known (published pairs) they see the image itself, and BM3D the noise level that
+scikit-image's method estimates. Noise2Void: restoration_noise2void.py. The published network: tk_r_em 1.0.4, imported by
 ``stem-plugins weights import``.
 """
 
@@ -126,17 +126,17 @@ def wiener(task: Task) -> np.ndarray:
 
 
 def bm3d(task: Task) -> np.ndarray:
-    """BM3D with the estimated noise level."""
-    return _stabilised(task, lambda values: _bm3d(values, _estimated_sigma(values)))
+    """BM3D with the noise level that Anscombe's transform gives counts, or an estimate."""
+    return _stabilised(task, lambda values: _bm3d(values, _noise_level(task, values)))
 
 
 def bm3d_oracle(task: Task) -> np.ndarray:
-    """BM3D with the noise level, out of four from the estimate up, that the truth likes best."""
+    """BM3D with the noise level, out of four, that the truth likes best."""
     tried = [
         _stabilised(
-            task, lambda values, factor=factor: _bm3d(values, factor * _estimated_sigma(values))
+            task, lambda values, factor=factor: _bm3d(values, factor * _noise_level(task, values))
         )
-        for factor in (1.0, 2.0, 3.0, 4.5)
+        for factor in (0.7, 1.0, 1.5, 3.0)
     ]
     return max(tried, key=lambda image: psnr(task.truth, image))
 
@@ -145,6 +145,14 @@ def _bm3d(values: np.ndarray, sigma: float) -> np.ndarray:
     import bm3d as package
 
     return package.bm3d(values, max(sigma, 1e-6))
+
+
+def _noise_level(task: Task, values: np.ndarray) -> float:
+    """The standard deviation of counts after Anscombe's transform, 1; estimated without a dose.
+
+    The tail makes an estimate from the finest wavelets too small, and BM3D then leaves the noise.
+    """
+    return 1.0 if task.electrons is not None else _estimated_sigma(values)
 
 
 def _estimated_sigma(values: np.ndarray) -> float:
