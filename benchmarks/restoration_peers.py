@@ -3,8 +3,8 @@
 BM3D (``pip install bm3d``) and SciPy's Wiener filter see Anscombe-transformed counts and are told
 the dose, and so the noise level; "bm3d oracle" gets the level with which it does best. Where the
 dose is not known (published pairs) they see the image itself, and BM3D the noise level that
-scikit-image's method estimates. Noise2Void: restoration_noise2void.py. The published network: tk_r_em 1.0.4, imported by
-``stem-plugins weights import``.
+scikit-image's method estimates. Noise2Void: restoration_noise2void.py. The published network:
+tk_r_em 1.0.4, imported by ``stem-plugins weights import``.
 """
 
 from __future__ import annotations
