@@ -67,8 +67,8 @@ def frame_numbers(
         steps = np.diff(places)
         regular = (np.diff(found) == steps) & (found[:-1] >= 0)
         numbers = np.repeat(found[-1], places[-1] + 1)
-        for start, stop, number in zip(places[:-1], places[1:], found, strict=False):
-            numbers[start:stop] = number + np.arange(stop - start)
+        segment = np.searchsorted(places[1:], np.arange(places[-1]), side="right")
+        numbers[:-1] = found[segment] + np.arange(places[-1]) - places[segment]
         between = [
             np.arange(places[i] + 1, places[i + 1]) for i in np.flatnonzero(~regular & (steps > 1))
         ]
@@ -85,9 +85,9 @@ def _read_numbers(
     file: BinaryIO, header: MerlinHeader, places: Iterable[int], end: float
 ) -> np.ndarray:
     """Read the numbers of some frames, one at least, until a time on the clock."""
-    starts = []
+    starts, frame_bytes = [], header.frame_bytes
     for place in places:
-        file.seek(int(place) * header.frame_bytes)
+        file.seek(int(place) * frame_bytes)
         starts.append(file.read(NUMBER_BYTES))
         if len(starts) % HEADERS_TOGETHER == 0 and time.monotonic() > end:
             break
