@@ -9,7 +9,6 @@ import torch
 from column_images import columns
 
 from stem_plugins.restoration import local_fourier_filter, row_jitter
-from stem_plugins.restoration.distortions import distort
 from stem_plugins.restoration.row_aware_network import (
     RestorationNetwork,
     least_squares_shifts,
@@ -55,16 +54,15 @@ def test_an_empty_image_has_no_shifts():
     assert torch.isfinite(result.shifts).all()
 
 
-def test_before_training_the_network_is_straightening_and_filter(rng):
-    truth = columns((96, 96))
-    image = distort(truth, pixel_size=1.0, dose=60, rng=rng)
-    image = tensor((image - image.mean()) / image.std())
+def test_before_training_the_network_straightens_and_filters(rng):
+    truth, moved, _ = jittered(rng)
+    image = tensor(moved + 0.3 * rng.standard_normal(moved.shape))
     network = RestorationNetwork().eval()
     with torch.inference_mode():
-        result = network(image)
-        straight = straighten(image[:, 0], result.shifts)[:, None]
-        expected = local_fourier_filter(straight, step=48)
-    torch.testing.assert_close(result.image, expected)
+        restored = network(image).image
+        filtered = local_fourier_filter(image)
+    errors = [float((one - tensor(truth)).std()) for one in (filtered, restored)]
+    assert errors[1] < 0.9 * errors[0]
 
 
 def test_every_parameter_learns(rng):
