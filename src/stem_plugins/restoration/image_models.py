@@ -6,7 +6,6 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -33,9 +32,8 @@ class ImageModel:
     name
         As the user gave it.
     run
-        Restores standardised images, (n, 1, y, x) float32; the sides are multiples of `multiple`.
-    fast_axis
-        Along which axis of the tensor the fast scan runs: 2 (y) or 3 (x).
+        Restores standardised images, (n, 1, y, x) float32, fast scan along x; the sides are
+        multiples of `multiple`.
     multiple
         Sides of what `run` takes are multiples of this [px].
     grid
@@ -54,7 +52,6 @@ class ImageModel:
 
     name: str
     run: Callable[[torch.Tensor], torch.Tensor]
-    fast_axis: Literal[2, 3]
     multiple: int
     grid: int
     halo: int
@@ -69,13 +66,13 @@ def _load(path: Path | None, name: str, stamp: int, device: str) -> ImageModel:
     del stamp  # a file that was written anew is read anew
     if path is None:
         return ImageModel(
-            name, local_fourier_filter, 3, multiple=1, grid=WINDOW, halo=WINDOW, whole_rows=False
+            name, local_fourier_filter, multiple=1, grid=WINDOW, halo=WINDOW, whole_rows=False
         )
     weights = load_weights(path, designs=DESIGNS)
     if weights.design == cgrdn.DESIGN:
         published = cgrdn.cgrdn_from_weights(weights).to(device)
         # Its authors' files are transposed as they are read: the network, too, sees rows along x.
-        return ImageModel(name, published, 3, 2, 2, 64, whole_rows=False, network=published)
+        return ImageModel(name, published, 2, 2, 64, whole_rows=False, network=published)
     network = _row_aware(weights).to(device)
     # Channels last is twice as fast on processors.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -86,7 +83,6 @@ def _load(path: Path | None, name: str, stamp: int, device: str) -> ImageModel:
     return ImageModel(
         name,
         run,
-        3,
         multiple=row_aware_network.MULTIPLE,
         grid=WINDOW // 2,
         halo=row_aware_network.HALO,

@@ -31,7 +31,6 @@ from stem_plugins.restoration.training_range import pedestal_of, warn_outside
 
 if TYPE_CHECKING:
     import dask.array as da
-    import torch
 
     from stem_plugins.restoration.image_models import ImageModel
 
@@ -343,17 +342,11 @@ def _run_piece(piece: np.ndarray, *, model: ImageModel, task: _Task) -> np.ndarr
     device = _device(task.device)
     with torch.inference_mode(), _precision(task.precision, device):
         image = torch.from_numpy(padded)[None, None].to(device)
-        result = _run_oriented(model, image)
+        result = model.run(image)
         if task.ensemble:
-            mirrored = _run_oriented(model, image.flip(2))
+            mirrored = model.run(image.flip(2))
             result = (result + mirrored.flip(2)) / 2
         return result[0, 0, :height, :width].float().cpu().numpy()
-
-
-def _run_oriented(model: ImageModel, image: torch.Tensor) -> torch.Tensor:
-    if model.fast_axis == 3:
-        return model.run(image)
-    return model.run(image.transpose(2, 3)).transpose(2, 3)
 
 
 def _precision(precision: str, device: str) -> contextlib.AbstractContextManager[object]:
