@@ -67,6 +67,15 @@ def test_closing_the_viewer_neither_hangs_nor_crashes(own_viewer, panel, slow_ro
     assert time.monotonic() - start < 10
 
 
+def test_closing_the_window_stops_the_pass(own_viewer, panel, slow_rows, qtbot):
+    QApplication.sendEvent(panel.window(), QCloseEvent())
+    assert panel.worker is None
+    done = panel.kept.seen.sum()
+    slow_rows.open.set()
+    qtbot.wait(200)
+    assert panel.kept.seen.sum() == done < 12
+
+
 def test_closing_the_panel_leaves_the_images(own_viewer, panel, slow_rows, qtbot):
     panel.close()
     slow_rows.open.set()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
 
@@ -27,6 +26,7 @@ from stem_plugins.napari.regions import Region
 from stem_plugins.napari.ricom_code import source_of
 from stem_plugins.napari.virtual_images import VirtualImages
 from stem_plugins.napari.widgets.browser_layout import lay_out
+from stem_plugins.napari.widgets.closing import StopWhenClosed
 from stem_plugins.napari.widgets.detector_editor import DetectorEditor
 from stem_plugins.napari.widgets.detector_image import DetectorImage
 from stem_plugins.napari.widgets.forms import quiet
@@ -54,8 +54,9 @@ class BrowserWidget(QWidget):
         self.viewer = napari_viewer
         self.scan: Scan | None = None
         self.probe = (0, 0)
-        self._add_when_exact = self._is_closed = False
+        self._add_when_exact = False
         lay_out(self)
+        self.closing = StopWhenClosed(self, self.stop, self._let_go)
         self.choice = LayerChoice(napari_viewer, self.scans)
         self.patterns = PatternView(
             self.diffraction_canvas, self.intensity, self.averaged, self.com_cross
@@ -99,28 +100,11 @@ class BrowserWidget(QWidget):
         self.add.clicked.connect(self.add_image_to_viewer)
         self.copy.clicked.connect(self.copy_as_python)
 
-    def showEvent(self, event: Any) -> None:
-        """Watch the window, whose closing must stop all work; called by Qt."""
-        super().showEvent(event)
-        # Asked for again wherever it is needed: a reference would keep the window alive.
-        self.window().installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stop all work when the window closes; called by Qt."""
-        if event.type() == QEvent.Type.Close and watched is self.window():
-            self.stop()
-        return super().eventFilter(watched, event)
-
-    def closeEvent(self, event: Any) -> None:
-        """Stop all work and let go of the viewer; called by Qt."""
-        self.close_browser()
-        super().closeEvent(event)
-
     def close_browser(self) -> None:
         """Stop all work and let go of the viewer; images added to it stay. Once is enough."""
-        if self._is_closed:
-            return
-        self._is_closed = True
+        self.closing.close()
+
+    def _let_go(self) -> None:
         if is_alive(self):
             self.stop()
             self._recalibrate.stop()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QWidget
 
@@ -27,6 +27,7 @@ from stem_plugins.napari.restoration import (
     result_layers,
 )
 from stem_plugins.napari.restoration_code import python_code
+from stem_plugins.napari.widgets.closing import StopWhenClosed
 from stem_plugins.napari.widgets.divided_view import DividedView
 from stem_plugins.napari.widgets.forms import quiet
 from stem_plugins.napari.widgets.layer_choice import LayerChoice
@@ -66,8 +67,8 @@ class RestorePanel(QWidget):
         self.restored_with = RestoreSettings()
         self._progress = Progress()
         self._shifts: np.ndarray | None = None
-        self._is_closed = False
         lay_out(self)
+        self.closing = StopWhenClosed(self, self.stop, self._let_go)
         self._list_models()
         self.divided = DividedView(napari_viewer, self)
         self.choice = LayerChoice(napari_viewer, self.layers, image_layers)
@@ -95,27 +96,11 @@ class RestorePanel(QWidget):
             button.clicked.connect(functools.partial(self.show_view, name))
         self.viewer.layers.events.removed.connect(self._layer_removed)
 
-    def showEvent(self, event: Any) -> None:
-        """Watch the window, whose closing must stop all work; called by Qt."""
-        super().showEvent(event)
-        self.window().installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stop all work when the window closes; called by Qt."""
-        if event.type() == QEvent.Type.Close and watched is self.window():
-            self.stop()
-        return super().eventFilter(watched, event)
-
-    def closeEvent(self, event: Any) -> None:
-        """Stop all work and let go of the viewer; called by Qt."""
-        self.close_panel()
-        super().closeEvent(event)
-
     def close_panel(self) -> None:
         """Stop all work and let go of the viewer; the images stay. Once is enough."""
-        if self._is_closed:
-            return
-        self._is_closed = True
+        self.closing.close()
+
+    def _let_go(self) -> None:
         self._progress.stopped = True
         self.viewer.layers.events.removed.disconnect(self._layer_removed)
         for part in (self.choice, self.target, self.divided):

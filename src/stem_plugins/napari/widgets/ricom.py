@@ -29,6 +29,7 @@ from stem_plugins.napari.ricom_model import (
     snapped,
 )
 from stem_plugins.napari.scan_shape import set_scan_shape
+from stem_plugins.napari.widgets.closing import StopWhenClosed
 from stem_plugins.napari.widgets.layer_choice import LayerChoice
 from stem_plugins.napari.widgets.layout import WIDTH, lay_out
 from stem_plugins.napari.widgets.live_images import LiveImages
@@ -64,8 +65,8 @@ class RicomPanel(QWidget):
         self.viewer = napari_viewer
         self.settings = RicomSettings()
         self.worker: Any = None
-        self._is_closed = False
         lay_out(self)
+        self.closing = StopWhenClosed(self, self.stop, self._let_go)
         self.chosen_scan = LayerChoice(napari_viewer, self.scans)
         self.images = LiveImages(
             napari_viewer,
@@ -100,16 +101,11 @@ class RicomPanel(QWidget):
         self.save.clicked.connect(self._save)
         self.viewer.layers.selection.events.active.connect(self._selected)
 
-    def closeEvent(self, event: Any) -> None:
-        """Stop the pass and let go of the viewer; called by Qt."""
-        self.close_panel()
-        super().closeEvent(event)
-
     def close_panel(self) -> None:
-        """Stop the pass and let go of the viewer. The images stay."""
-        if self._is_closed:
-            return
-        self._is_closed = True
+        """Stop the pass and let go of the viewer; the images stay. Once is enough."""
+        self.closing.close()
+
+    def _let_go(self) -> None:
         self.chosen_scan.close()
         self.plane_view.close()
         self.viewer.layers.selection.events.active.disconnect(self._selected)
