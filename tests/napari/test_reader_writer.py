@@ -115,6 +115,15 @@ def test_damaged_files_say_what_is_wrong(tmp_path, name, content, message):
         get_reader(str(path))(str(path))
 
 
+def test_two_scans_in_one_file_are_told_apart_by_what_a_user_of_napari_has(tmp_path, counts):
+    path = tmp_path / "two.hspy"
+    with h5py.File(path, "w") as file:
+        for name in "ab":
+            file[f"Experiments/{name}/data"] = counts
+    with pytest.raises(ValueError, match="stem-plugins convert --dataset NAME"):
+        get_reader(str(path))(str(path))
+
+
 def test_a_hdr_without_its_mib_says_so(tmp_path, counts):
     write_merlin(tmp_path / "scan.mib", counts)
     (tmp_path / "scan.mib").unlink()

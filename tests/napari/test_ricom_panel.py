@@ -1,5 +1,6 @@
 """The riCOM panel in a real viewer that draws."""
 
+import re
 import threading
 import time
 
@@ -415,6 +416,39 @@ def test_removing_everything_leaves_no_trace_of_the_scan(viewer, panel, scan, co
     # Its image went with the scan; a run without any image would look like a failure.
     assert panel.choice.names() == []
     run(panel, qtbot)
+    assert "riCOM" in viewer.layers
+
+
+def test_a_hot_pixel_is_left_out_as_the_panel_says(viewer, panel, counts, qtbot):
+    hot = counts.copy()
+    hot[..., 4, 5] = 255
+    layer = add(viewer, Scan(hot, largest_count=255))
+    run(panel, qtbot)
+    words = panel.findings.text()
+    assert "168 of 168 patterns are saturated" in words
+    assert "mask=" not in words
+    assert "Mean of all patterns" in words
+    assert panel.orientation.mean_center.text() == "Mean of all patterns"
+    advised = re.search(r"in the console, and run again: (.*)\.$", words).group(1)
+    exec(advised, {"viewer": viewer, "NAME": "scan", "ky": 4, "kx": 5})
+    assert (hot[..., 4, 5] == 255).all()
+    run(panel, qtbot)
+    assert panel.findings.text() == ""
+    expected = counts.copy()
+    expected[..., 4, 5] = 0
+    np.testing.assert_allclose(panel.kept.com, moments(expected, center=(0, 0)).com)
+    assert layer.data is not hot
+
+
+def test_nan_is_replaced_as_the_panel_says(viewer, panel, counts, qtbot):
+    data = counts.astype(np.float32)
+    data[2, 3, 4, 5] = np.nan
+    add(viewer, Scan(data))
+    run(panel, qtbot)
+    advised = re.search(r"in the console: (.*)\.$", panel.message.text()).group(1)
+    exec(advised, {"viewer": viewer, "NAME": "scan", "numpy": np})
+    run(panel, qtbot)
+    assert panel.message.text() == ""
     assert "riCOM" in viewer.layers
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from stem_plugins.imaging.detectors import annular_detector
 from stem_plugins.imaging.moments import Moments, iter_moments
 from stem_plugins.imaging.pattern_checks import warn_of_patterns
+from stem_plugins.napari.messages import in_napari_words
 from stem_plugins.optics.acquisition import Acquisition
 
 if TYPE_CHECKING:
@@ -180,8 +181,8 @@ def warnings_of(kept: KeptMoments, largest_count: int | None) -> list[str]:
     Returns
     -------
     list of str
-        What `stem_plugins.imaging.warn_of_patterns` warns of: saturated patterns, empty ones, and
-        ones whose sum is below zero.
+        What `stem_plugins.imaging.warn_of_patterns` warns of, in the words of napari: saturated
+        patterns, empty ones, and ones whose sum is below zero.
     """
     if not kept.seen.any():
         return []
@@ -196,7 +197,7 @@ def warnings_of(kept: KeptMoments, largest_count: int | None) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warn_of_patterns(seen, largest_count=largest_count)
-    return [str(warning.message) for warning in caught]
+    return [in_napari_words(str(warning.message)) for warning in caught]
 
 
 def ring_radii(shape: tuple[int, int, int, int], center: tuple[float, float]) -> np.ndarray:

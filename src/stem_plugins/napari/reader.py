@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from stem_plugins.io.formats import read_scan
@@ -13,6 +14,7 @@ from stem_plugins.io.merlin import read_merlin
 from stem_plugins.io.scan import Scan
 from stem_plugins.napari.image_layers import measured_layer
 from stem_plugins.napari.layers import LayerData, scan_layer
+from stem_plugins.napari.messages import in_napari_words
 
 __all__ = ["get_reader", "read_image_layers", "read_scan_layers"]
 
@@ -101,15 +103,16 @@ def read_image_layers(path: str | Sequence[str]) -> list[LayerData]:
         The file is damaged, or holds neither images nor a scan; the message says what it holds.
     """
     file = Path(path if isinstance(path, str) else path[0])
-    try:
-        images = read_images(file)
-    except NoImageError:
+    with _errors_in_napari_words():
         try:
-            return [scan_layer(read_scan(file), file.stem)]
-        except ValueError:
-            pass
-        raise
-    return [measured_layer(image, image.title or file.stem) for image in images]
+            images = read_images(file)
+        except NoImageError:
+            try:
+                return [scan_layer(read_scan(file), file.stem)]
+            except ValueError:
+                pass
+            raise
+        return [measured_layer(image, image.title or file.stem) for image in images]
 
 
 def read_scan_layers(path: str | Sequence[str]) -> list[LayerData]:
@@ -139,12 +142,25 @@ def read_scan_layers(path: str | Sequence[str]) -> list[LayerData]:
         line, and the riCOM panel can set the scan shape.
     """
     file = Path(path if isinstance(path, str) else path[0])
-    try:
-        return [scan_layer(read_scan(file), file.stem)]
-    except ValueError as error:
-        data, options, kind = scan_layer(_read_as_line(file, error), file.stem)
+    with _errors_in_napari_words():
+        try:
+            return [scan_layer(read_scan(file), file.stem)]
+        except ValueError as error:
+            data, options, kind = scan_layer(_read_as_line(file, error), file.stem)
     options["metadata"]["scan_shape_set"] = True
     return [(data, options, kind)]
+
+
+@contextlib.contextmanager
+def _errors_in_napari_words() -> Iterator[None]:
+    """Word errors for users of napari; those that need no other words pass as they are."""
+    try:
+        yield
+    except ValueError as error:
+        text = in_napari_words(str(error))
+        if text == str(error):
+            raise
+        raise type(error)(text) from error
 
 
 def _read_as_line(path: Path, error: ValueError) -> Scan:
@@ -159,8 +175,7 @@ def _read_as_line(path: Path, error: ValueError) -> Scan:
     except ValueError:
         raise error from None
     warnings.warn(
-        f"{path.name} is shown as one line of {frames} frames. Set the scan shape in the riCOM "
-        f"panel. ({error})",
+        f"{path.name} is shown as one line of {frames} frames. {in_napari_words(str(error))}",
         stacklevel=3,
     )
     return scan

@@ -15,6 +15,7 @@ from stem_plugins.napari.browser_model import (
 )
 from stem_plugins.napari.contrast import pattern_limits
 from stem_plugins.napari.widgets.forms import quiet
+from stem_plugins.napari.widgets.words import words_of
 
 if TYPE_CHECKING:
     from stem_plugins.napari.binned_scan import BinnedScan
@@ -111,7 +112,7 @@ class PatternView(QObject):
         try:
             pattern = self.mean() if averaged else self._reader.pattern(*self._probe)
         except (OSError, ValueError) as error:
-            self.failed.emit(str(error))
+            self.failed.emit(words_of(error))
             return
         values = shown_intensity(pattern, self._intensity.currentText())
         self._canvas.show_values(values, pattern_limits(values))

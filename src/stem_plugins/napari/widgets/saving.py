@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
+from stem_plugins.napari.widgets.words import words_of
 from stem_plugins.napari.writer import save_layer
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def ask_and_save(parent: QWidget, results: Iterable[tuple[str, Image]], name: st
     try:
         written = save_results(path, results, overwrite=overwrite)
     except (ValueError, OSError) as error:
-        return str(error)
+        return words_of(error)
     left_out = [name for name, layer in results if not _fits(path, layer)]
     note = f" {', '.join(left_out)}: colours fit into .tif and .png only." if left_out else ""
     return f"Saved {', '.join(file.name for file in written)}.{note}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
+from stem_plugins.napari.messages import in_napari_words
+
 __all__ = ["NOTE_COLOR", "Words", "words_of"]
 
 NOTE_COLOR = "#e0700d"
@@ -49,4 +51,4 @@ def words_of(error: Exception) -> str:
         return f"{error.filename} is no longer there. Put it back, or open it from its new place."
     if isinstance(error, MemoryError):
         return "There is not enough memory for this."
-    return str(error) or type(error).__name__
+    return in_napari_words(str(error)) or type(error).__name__
