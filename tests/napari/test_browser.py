@@ -485,6 +485,28 @@ def test_a_new_calibration_is_taken_over_and_the_detectors_keep_their_pixels(
     assert opened.editor.active.region.outer == pytest.approx(8 / 3, rel=1e-3)
 
 
+def test_a_scale_given_in_napari_is_that_of_the_scale_bar(shared_viewer, opened, qtbot):
+    layer = shared_viewer.layers["scan"]
+    before = acquisition_of(layer)
+    layer.scale = (-0.5, 0.5, 3.0, 3.0)  # mirrored on screen
+    qtbot.waitUntil(lambda: opened.scan.acquisition.scan_step == (5.0, 5.0))
+    np.testing.assert_allclose(opened.scan_canvas.image.scale, (0.5, 0.5))
+    np.testing.assert_allclose(opened.diffraction_canvas.image.scale, (3, 3))
+    set_acquisition(layer, before)
+    qtbot.waitUntil(lambda: opened.scan.acquisition == before)
+
+
+def test_a_file_that_is_gone_is_told_of_in_plain_words(viewer, browser, scan, tmp_path, qtbot):
+    path = tmp_path / "scan.mib"
+    write_merlin(path, scan.data)
+    viewer.open(path, plugin="stem-plugins")
+    rest(browser, qtbot)
+    layer = browser.scan_layer
+    path.unlink()
+    layer.data = layer.data.rechunk((3, 14, 16, 16))
+    assert "no longer there" in browser.message.text()
+
+
 def test_new_data_in_the_layer_are_read_again(shared_viewer, opened, counts, qtbot):
     shared_viewer.layers["scan"].data = counts.reshape(14, 12, 16, 16)
     rest(opened, qtbot)

@@ -142,3 +142,21 @@ def test_wrong_images_are_refused(calibrated):
         image_layer(np.zeros((2, 2, 2, 2)), calibrated, "image")
     with pytest.raises(ValueError, match="complex"):
         image_layer(np.zeros((2, 2), complex), calibrated, "image")
+
+
+def test_a_scale_that_a_user_gives_to_a_layer_is_its_calibration(scan):
+    layer = Layer.create(*scan_layer(scan, "scan"))
+    layer.scale = (0.5, 0.5, 1.5, 1.5)
+    assert acquisition_of(layer) == scan.acquisition.replace(scan_step=5.0)
+    layer.units = ("um", "um", "mrad", "mrad")
+    assert acquisition_of(layer).scan_step == pytest.approx((5000.0, 5000.0))
+    layer.scale = (-0.5, 0.5, 3.0, 3.0)  # mirrored on screen
+    assert acquisition_of(layer).scan_step == pytest.approx((5000.0, 5000.0))
+    assert acquisition_of(layer).diffraction_step == (3.0, 3.0)
+    set_acquisition(layer, scan.acquisition)
+    assert acquisition_of(layer) == scan.acquisition
+
+
+def test_the_detector_pixel_of_an_image_over_the_scan_is_no_calibration(calibrated):
+    image = image_layer(np.eye(3), calibrated, "riCOM")
+    assert acquisition_of(Layer.create(*on_scan_plane(image, (16, 16)))) == calibrated

@@ -274,6 +274,32 @@ def test_the_copied_code_restores_the_same_image(viewer, panel, columns, qtbot):
     np.testing.assert_array_equal(names["restored"], viewer.layers["ADF restored"].data)
 
 
+def test_results_stay_where_the_image_is_in_its_scale(viewer, panel, columns, qtbot):
+    layer = add(viewer, columns)
+    panel.evidence.setChecked(True)
+    run(panel, qtbot)
+    layer.scale, layer.translate = (0.05, 0.04), (1, 2)
+    qtbot.waitUntil(lambda: tuple(viewer.layers["ADF restored"].scale) == (0.05, 0.04))
+    layer.units = ("um", "um")
+    qtbot.waitUntil(lambda: str(viewer.layers["ADF restored"].units[0]) == "micrometer")
+    for other in viewer.layers:
+        np.testing.assert_array_equal(other.scale, layer.scale)
+        np.testing.assert_array_equal(other.translate, layer.translate)
+        assert other.units == layer.units
+    assert acquisition_of(viewer.layers["ADF restored"]).scan_step == pytest.approx((500, 400))
+
+
+def test_new_data_in_the_layer_are_another_image(viewer, panel, columns, qtbot):
+    layer = add(viewer, columns)
+    run(panel, qtbot)
+    layer.data = columns[:40, :50].copy()
+    assert not panel.views["Divided"].isEnabled()
+    assert [each.name for each in viewer.layers] == ["ADF", "ADF restored"]
+    panel.divider.setValue(200)
+    run(panel, qtbot)
+    assert viewer.layers["ADF | restored"].data.shape == (40, 50)
+
+
 class SlowRestore:
     """Restores nothing, and that slowly."""
 
@@ -309,6 +335,17 @@ def test_restoring_shows_progress_and_can_be_cancelled(viewer, panel, slow, colu
     assert slow.ended.wait(5)
     qtbot.wait(50)
     assert [layer.name for layer in viewer.layers] == ["ADF"]
+
+
+def test_new_data_stop_the_restoration_of_those_before(viewer, panel, slow, columns, qtbot):
+    layer = add(viewer, columns)
+    panel.start()
+    qtbot.waitUntil(lambda: slow.reports > 2, timeout=10_000)
+    layer.data = columns[:40, :50].copy()
+    assert slow.ended.wait(5)
+    assert panel.message.text() == "Stopped: the image is another one now."
+    qtbot.wait(50)
+    assert [each.name for each in viewer.layers] == ["ADF"]
 
 
 @pytest.mark.parametrize("how", ["window", "viewer", "layer", "panel"])

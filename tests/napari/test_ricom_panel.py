@@ -419,6 +419,49 @@ def test_removing_everything_leaves_no_trace_of_the_scan(viewer, panel, scan, co
     assert "riCOM" in viewer.layers
 
 
+def test_new_data_in_the_layer_are_another_scan(viewer, panel, scan, counts, qtbot):
+    layer = add(viewer, scan)
+    run(panel, qtbot)
+    layer.data = counts[:9, :10].copy()
+    assert (panel.rows.value(), panel.columns.value()) == (9, 10)
+    assert panel.kept is None
+    run(panel, qtbot)
+    assert panel.message.text() == ""
+    assert shown(panel, "riCOM").shape == (9, 10)
+
+
+def test_a_scale_given_in_napari_is_that_of_panel_and_images(viewer, panel, scan, qtbot):
+    layer = add(viewer, scan)
+    run(panel, qtbot)
+    panel.kernel_form.low.setValue(0.5)
+    before = shown(panel, "riCOM").copy()
+    layer.scale = (0.5, 0.5, 1.5, 1.5)
+    qtbot.waitUntil(lambda: panel.calibration.scan_step[0].value() == 5.0)
+    result = panel.images.results.layer("riCOM")
+    np.testing.assert_allclose(result.scale[:2], 0.5)
+    assert acquisition_of(layer).scan_step == (5.0, 5.0)
+    # The same cycles per scan position, whose mean step was 2.236 Å.
+    assert panel.kernel_form.low.value() == pytest.approx(0.5 * np.sqrt(5.0) / 5, rel=1e-3)
+    panel.images.finish()
+    assert np.corrcoef(shown(panel, "riCOM").ravel(), before.ravel())[0, 1] > 0.9
+
+
+def test_beside_a_series_of_scans_the_images_are_shown_too(viewer, panel, scan, qtbot):
+    viewer.add_image(np.zeros((2, *scan.data.shape), np.uint8), name="series")
+    add(viewer, scan)
+    run(panel, qtbot)
+    assert tuple(viewer.dims.displayed) == (1, 2)
+    assert panel.images_view.isChecked()
+    panel.patterns_view.click()
+    assert tuple(viewer.dims.displayed) == (3, 4)
+
+
+def test_infinite_pixels_are_explained(viewer, panel, qtbot):
+    add(viewer, Scan(np.full((4, 4, 8, 8), np.inf, np.float32)))
+    run(panel, qtbot)
+    assert "(0, 0) holds NaN or infinite pixels" in panel.message.text()
+
+
 def test_a_hot_pixel_is_left_out_as_the_panel_says(viewer, panel, counts, qtbot):
     hot = counts.copy()
     hot[..., 4, 5] = 255

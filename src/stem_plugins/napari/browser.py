@@ -32,7 +32,8 @@ from stem_plugins.napari.widgets.detector_image import DetectorImage
 from stem_plugins.napari.widgets.forms import quiet
 from stem_plugins.napari.widgets.layer_choice import LayerChoice
 from stem_plugins.napari.widgets.pattern_view import PatternView
-from stem_plugins.napari.widgets.worker import is_alive, once
+from stem_plugins.napari.widgets.words import words_of
+from stem_plugins.napari.widgets.worker import is_alive
 
 __all__ = ["BrowserWidget"]
 
@@ -65,8 +66,6 @@ class BrowserWidget(QWidget):
         self.detector_image = DetectorImage(
             self.scan_canvas, self.editor, self.progress, self.cancel, self.resume
         )
-        self._recalibrate = once(self, self._calibration_changed)
-        self._layer_slots: list[tuple[Any, Any]] = []
         self._connect()
         self.choice.list_layers()
 
@@ -84,6 +83,7 @@ class BrowserWidget(QWidget):
 
     def _connect(self) -> None:
         self.choice.chosen.connect(self._open)
+        self.choice.moved.connect(self._calibration_changed)
         self.viewer.layers.selection.events.active.connect(self._follow_selection)
         self.patterns.failed.connect(self.say)
         self.detector_image.progressed.connect(self.patterns.mean_may_have_changed)
@@ -107,10 +107,8 @@ class BrowserWidget(QWidget):
     def _let_go(self) -> None:
         if is_alive(self):
             self.stop()
-            self._recalibrate.stop()
         self.choice.close()
         self.viewer.layers.selection.events.active.disconnect(self._follow_selection)
-        self._forget_layer()
         for canvas in (self.scan_canvas, self.diffraction_canvas):
             canvas.close_viewer()
 
@@ -128,13 +126,6 @@ class BrowserWidget(QWidget):
             self._clear_canvases()
             self.say("Open a 4D-STEM scan (.mib, .hspy, .zspy), or File > Open Sample.")
             return
-        events = layer.events
-        self._layer_slots = [(events.data, self._data_changed)] + [
-            (emitter, self._recalibrate_soon)
-            for emitter in (events.scale, events.translate, events.units)
-        ]
-        for emitter, slot in self._layer_slots:
-            emitter.connect(slot)
         try:
             scan = scan_from_layer(layer)
             self.detector_image.open(scan.data)
@@ -142,7 +133,7 @@ class BrowserWidget(QWidget):
             self.patterns.open(PatternReader(scan.data), self.images.binned, probe)
         except (ValueError, OSError, MemoryError) as error:
             self._clear_canvases()
-            self.say(str(error) or "There is not enough memory for a scan of so many positions.")
+            self.say(words_of(error))
             return
         self.scan, self.probe = scan, probe
         for widget in self._of_a_scan():
@@ -154,7 +145,6 @@ class BrowserWidget(QWidget):
 
     def _close_scan(self) -> None:
         self.stop()
-        self._forget_layer()
         self.scan = None
         self.patterns.close()
         self.editor.clear()
@@ -169,24 +159,9 @@ class BrowserWidget(QWidget):
         for canvas in (self.scan_canvas, self.diffraction_canvas):
             canvas.clear()
 
-    def _forget_layer(self) -> None:
-        for emitter, slot in self._layer_slots:
-            emitter.disconnect(slot)
-        self._layer_slots = []
-
     def _of_a_scan(self) -> tuple[QWidget, ...]:
         """Widgets that are of no use without a scan."""
         return self.canvases, self.form, self.add, self.copy
-
-    def _data_changed(self, event: Any = None) -> None:
-        # napari tells of new data also where they are the same array.
-        if is_alive(self) and (self.scan is None or self.scan_layer.data is not self.scan.data):
-            self._open(self.scan_layer)
-
-    def _recalibrate_soon(self, event: Any = None) -> None:
-        # Scale, origin and unit change one after the other; only all three make sense.
-        if is_alive(self):
-            self._recalibrate.start(0)
 
     def _calibration_changed(self) -> None:
         if self.scan is None:

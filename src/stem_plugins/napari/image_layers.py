@@ -33,6 +33,7 @@ __all__ = [
     "measured_images",
     "measured_layer",
     "pixel_size",
+    "put_in_place",
 ]
 
 #: In the metadata of layers that are a view of others, and no image of their own.
@@ -175,6 +176,26 @@ def layer_like(
     }
     data = image[:, :, None, None] if is_over_scan(layer) else image
     return data, options, "image"
+
+
+def put_in_place(layer: Image, measured: Image) -> None:
+    """Give a result the scale, unit and place of the image that it is of.
+
+    Parameters
+    ----------
+    layer
+        From `layer_like`, changed in place; of fewer axes than a stack that it shows a frame of.
+    measured
+        The image or stack.
+    """
+    if layer.ndim > measured.ndim or is_over_scan(layer) != is_over_scan(measured):
+        return
+    keys = PLACE if layer.ndim == measured.ndim else ("scale", "translate", "units")
+    for key in keys:
+        if key in ("scale", "translate", "units"):
+            setattr(layer, key, tuple(getattr(measured, key))[-layer.ndim :])
+        elif key != "axis_labels":
+            setattr(layer, key, getattr(measured, key))
 
 
 #: Metadata that hold for every layer on the same grid.

@@ -260,7 +260,7 @@ def guess_center(data: np.ndarray | dask.array.Array) -> tuple[float, float]:
     row = data[data.shape[0] // 2, :: max(1, data.shape[1] // GUESSED_FROM)]
     pattern = np.asarray(row, dtype=float).sum(axis=0)
     total = pattern.sum()
-    if not total > 0:
+    if not 0 < total < np.inf:
         return (data.shape[2] - 1) / 2, (data.shape[3] - 1) / 2
     y = (pattern.sum(axis=1) * np.arange(data.shape[2])).sum() / total
     x = (pattern.sum(axis=0) * np.arange(data.shape[3])).sum() / total

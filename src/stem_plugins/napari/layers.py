@@ -1,8 +1,9 @@
 """Translate between scans with their `Acquisition` and napari layers; the only place for it.
 
 napari knows scales, units and axis labels; lengths are in nm there, because scale bars want it, and
-in Å everywhere else. The `Acquisition` itself travels in ``layer.metadata["acquisition"]`` and wins
-over scale and units where both are there.
+in Å everywhere else. The `Acquisition` itself travels in ``layer.metadata["acquisition"]``. Steps
+that a user gave to the layer since, by its scale and units, win over those in there: the image, the
+scale bar and the numbers must never disagree.
 
 Layers come as napari's layer-data tuples ``(data, options, "image")``, so that nothing here needs a
 viewer: ``napari.layers.Layer.create(*layer_data)`` makes a layer of one.
@@ -256,32 +257,46 @@ def scan_from_layer(layer: Image) -> Scan:
 
 
 def acquisition_of(layer: Image) -> Acquisition:
-    """Calibration of a layer: from its metadata, or from its scale and units.
+    """Calibration of a layer: from its metadata, with the steps of its scale and units.
 
     Parameters
     ----------
     layer
-        Image layer of a scan (4D) or over a scan (2D).
+        Image layer of a scan (4D) or over a scan (2D). Negative scales, which mirror the picture,
+        count by their size.
 
     Returns
     -------
     Acquisition
         With the fields that the layer knows.
     """
-    acquisition = layer.metadata.get("acquisition")
-    if isinstance(acquisition, Acquisition):
-        return acquisition
+    steps, acquisition = _steps_of(layer), layer.metadata.get("acquisition")
+    if not isinstance(acquisition, Acquisition):
+        return Acquisition(**steps)
+    changed = {
+        name: step
+        for name, step in steps.items()
+        # What we have set ourselves differs by rounding alone.
+        if getattr(acquisition, name) is None
+        or not np.allclose(getattr(acquisition, name), step, rtol=1e-6, atol=0)
+    }
+    return acquisition.replace(**changed) if changed else acquisition
+
+
+def _steps_of(layer: Image) -> dict[str, list[float]]:
+    """Scan step [Å] and detector step [mrad], as far as scale and units of a layer give them."""
     symbols = [f"{unit:~}" for unit in layer.units]
-    scales = [float(scale) for scale in layer.scale]
+    scales = [abs(float(scale)) for scale in layer.scale]
     known: dict[str, Any] = {}
     step = [to_angstrom(*pair) for pair in zip(scales[:2], symbols[:2], strict=True)]
     if None not in step:
         known["scan_step"] = step
-    if layer.ndim == 4:
+    # The one detector pixel of an image over the scan is as large as the detector.
+    if layer.ndim == 4 and "detector_shape" not in layer.metadata:
         angle = [_angle(*pair) for pair in zip(scales[2:], symbols[2:], strict=True)]
         if None not in angle:
             known["diffraction_step"] = angle
-    return Acquisition(**known)
+    return known
 
 
 def _angle(scale: float, unit: str) -> float | None:

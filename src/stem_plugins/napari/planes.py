@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
 __all__ = [
-    "IMAGES",
     "add_image_over_scan",
     "flat_image",
     "grid_of",
@@ -34,9 +33,10 @@ __all__ = [
     "show_images",
     "show_patterns",
     "show_thumbnail",
+    "shows_images",
 ]
 
-#: Order of the axes: the last two are on screen.
+#: Order of the last four axes: the last two are on screen.
 PATTERNS, IMAGES = (0, 1, 2, 3), (2, 3, 0, 1)
 
 
@@ -177,15 +177,15 @@ def show_images(viewer: ViewerModel) -> None:
     Parameters
     ----------
     viewer
-        Nothing happens unless it has four axes.
+        Nothing happens unless it has four axes; more, as of a series of scans, stay in front.
     """
-    if viewer.dims.ndim != 4:
+    if viewer.dims.ndim < 4:
         return
     for layer in scan_layers(viewer):
         layer.visible = False
     # After the scans are hidden: slicing one along the scan would read the whole file.
-    if tuple(viewer.dims.order) != IMAGES:
-        viewer.dims.order = IMAGES
+    if not shows_images(viewer):
+        viewer.dims.order = _order(viewer, IMAGES)
         for layer in viewer.layers:
             if is_over_scan(layer):
                 layer.visible = layer.metadata.pop("shown", True)
@@ -198,21 +198,38 @@ def show_patterns(viewer: ViewerModel, scan: Image | None = None) -> None:
     Parameters
     ----------
     viewer
-        Nothing happens unless it has four axes.
+        Nothing happens unless it has four axes or more.
     scan
         The 4D layer to show; by default the topmost one.
     """
     scan = scan or next(iter(scan_layers(viewer)), None)
-    if viewer.dims.ndim != 4 or scan is None:
+    if viewer.dims.ndim < 4 or scan is None:
         return
-    if tuple(viewer.dims.order) == IMAGES:
+    if shows_images(viewer):
         for layer in viewer.layers:
             if is_over_scan(layer):
                 layer.metadata["shown"] = layer.visible
                 layer.visible = False
-    viewer.dims.order = PATTERNS
+    viewer.dims.order = _order(viewer, PATTERNS)
     scan.visible = True
     viewer.reset_view()
+
+
+def shows_images(viewer: ViewerModel) -> bool:
+    """Whether the scan plane is on screen.
+
+    Parameters
+    ----------
+    viewer
+        Any napari viewer.
+    """
+    return viewer.dims.ndim >= 4 and tuple(viewer.dims.order) == _order(viewer, IMAGES)
+
+
+def _order(viewer: ViewerModel, plane: tuple[int, ...]) -> tuple[int, ...]:
+    """Order of all axes of a viewer: napari lines up the axes of layers from the right."""
+    first = viewer.dims.ndim - 4
+    return (*range(first), *(first + axis for axis in plane))
 
 
 def grid_of(viewer: ViewerModel) -> Any:

@@ -10,12 +10,15 @@ from qtpy.QtWidgets import QComboBox
 
 from stem_plugins.napari.planes import scan_layers
 from stem_plugins.napari.widgets.forms import quiet
-from stem_plugins.napari.widgets.worker import is_alive
+from stem_plugins.napari.widgets.worker import is_alive, once
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 __all__ = ["LayerChoice"]
+
+#: What places a layer in the viewer's world, by the names of napari's events.
+PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
 class LayerChoice(QObject):
@@ -31,8 +34,11 @@ class LayerChoice(QObject):
         Returns the layers of a viewer that are offered, the first of them the one to begin with.
     """
 
-    #: Another layer is to be shown, or `None` where the viewer holds none that is offered.
+    #: Another layer, or other data in the same one, are to be shown; `None` where the viewer holds
+    #: no layer that is offered.
     chosen = Signal(object)
+    #: The chosen layer was given another scale, unit or place, all changes of a moment together.
+    moved = Signal()
 
     def __init__(
         self,
@@ -43,6 +49,9 @@ class LayerChoice(QObject):
         super().__init__(box)
         self._viewer, self._box, self._offered = viewer, box, offered
         self.layer: Any = None
+        self._data: Any = None
+        self._slots: list[tuple[Any, Callable[..., None]]] = []
+        self._moved = once(self, self.moved.emit)
         box.currentIndexChanged.connect(lambda _: self._take_chosen())
         events = viewer.layers.events
         self._emitters = (events.inserted, events.removed, events.renamed)
@@ -54,6 +63,7 @@ class LayerChoice(QObject):
         for emitter in self._emitters:
             emitter.disconnect(self.list_layers)
         self._emitters = ()
+        self._forget_layer()
 
     def list_layers(self, event: Any = None) -> None:
         """Offer the layers of the viewer; choose one where the chosen one is gone."""
@@ -85,5 +95,36 @@ class LayerChoice(QObject):
     def _take_chosen(self) -> None:
         layer = self._box.currentData()
         if layer is None or layer != self.layer:
-            self.layer = layer
+            self._watch(layer)
             self.chosen.emit(layer)
+
+    def _watch(self, layer: Any) -> None:
+        self._forget_layer()
+        self.layer, self._data = layer, getattr(layer, "data", None)
+        if layer is not None:
+            places = [(getattr(layer.events, key), self._place_changed) for key in PLACE_EVENTS]
+            self._slots = [(layer.events.data, self._data_changed), *places]
+        for emitter, slot in self._slots:
+            emitter.connect(slot)
+
+    def _forget_layer(self) -> None:
+        for emitter, slot in self._slots:
+            emitter.disconnect(slot)
+        self._slots = []
+        if is_alive(self):
+            self._moved.stop()
+
+    def _place_changed(self, event: Any = None) -> None:
+        # Scale, origin and unit change one after the other; only all of them make sense.
+        if is_alive(self):
+            self._moved.start(0)
+
+    def _data_changed(self, event: Any = None) -> None:
+        # napari tells of new data also where they are the same array.
+        if not is_alive(self) or self.layer.data is self._data:
+            return
+        self._data = self.layer.data
+        if self.layer in self._offered(self._viewer):
+            self.chosen.emit(self.layer)
+        else:
+            self.list_layers()

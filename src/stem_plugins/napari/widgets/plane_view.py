@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject
 
-from stem_plugins.napari.planes import IMAGES, grid_of, show_images, show_patterns
+from stem_plugins.napari.planes import grid_of, show_images, show_patterns, shows_images
 from stem_plugins.napari.widgets.worker import is_alive, once
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class PlaneView(QObject):
 
     def _show_plane(self, event: Any = None) -> None:
         if is_alive(self):
-            images = tuple(self._viewer.dims.order) == IMAGES
+            images = shows_images(self._viewer)
             panel = self._panel
             (panel.images_view if images else panel.patterns_view).setChecked(True)
 

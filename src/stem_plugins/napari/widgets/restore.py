@@ -12,9 +12,9 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from stem_plugins.models import find_weights, list_weights
-from stem_plugins.napari.image_layers import image_layers, image_of, image_shape
+from stem_plugins.napari.image_layers import image_layers, image_of, image_shape, put_in_place
 from stem_plugins.napari.layers import LayerData
-from stem_plugins.napari.planes import IMAGES, is_over_scan, scale_bar_of, show_images
+from stem_plugins.napari.planes import is_over_scan, scale_bar_of, show_images, shows_images
 from stem_plugins.napari.restoration import (
     FAST_SCANS,
     Maps,
@@ -83,6 +83,7 @@ class RestorePanel(QWidget):
 
     def _connect(self) -> None:
         self.choice.chosen.connect(self._open)
+        self.choice.moved.connect(self._follow_place)
         self.models.activated.connect(lambda _: self._model_chosen())
         self.run.clicked.connect(self.start)
         self.cancel.clicked.connect(self.stop)
@@ -163,12 +164,15 @@ class RestorePanel(QWidget):
 
     def _open(self, layer: Any) -> None:
         """Turn to another image, or to none; results of the one before stay in the viewer."""
+        was_running = self.worker is not None
         self.stop()
         self._forget_results()
         for widget in (self.run, self.copy, self.save, self.correct):
             widget.setEnabled(layer is not None)
         self.findings.say("")
-        self.say("" if layer is not None else "Open an image, or a stack of images.")
+        self.say("Stopped: the image is another one now." if was_running else "")
+        if layer is None:
+            self.say("Open an image, or a stack of images.")
         self.target.list_layers()
 
     def _targets(self, viewer: Any) -> list[Any]:
@@ -189,6 +193,8 @@ class RestorePanel(QWidget):
         """Restore the image in a thread."""
         self.stop()
         settings, layer = self.settings(), self.image_layer
+        if layer is None:
+            return
         self._work(
             restore_images,
             image_of(layer),
@@ -254,6 +260,12 @@ class RestorePanel(QWidget):
         self._shifts = None
         self.divided.forget()
         self._show_views()
+
+    def _follow_place(self) -> None:
+        """Keep results where the image is that they are of: with its scale, in its unit."""
+        for layer in (*self.results.values(), *self.corrected, self.divided.layer):
+            if layer is not None:
+                put_in_place(layer, self.image_layer)
 
     # Views
 
@@ -338,7 +350,7 @@ class RestorePanel(QWidget):
 
     def _corrected(self, made: tuple[np.ndarray, LayerData]) -> None:
         self._shifts, layer_data = made
-        if len(layer_data[0].shape) == 4 and tuple(self.viewer.dims.order) == IMAGES:
+        if len(layer_data[0].shape) == 4 and shows_images(self.viewer):
             layer_data[1]["visible"] = False  # to slice a scan along its rows is to read it all
         self.corrected.append(self._add(layer_data))
         y, x = np.sqrt(np.mean(np.square(self._shifts), axis=(0, 1)))

@@ -65,6 +65,7 @@ class RicomPanel(QWidget):
         self.viewer = napari_viewer
         self.settings = RicomSettings()
         self.worker: Any = None
+        self._shown = Acquisition()  # in the forms
         lay_out(self)
         self.closing = StopWhenClosed(self, self.stop, self._let_go)
         self.chosen_scan = LayerChoice(napari_viewer, self.scans)
@@ -89,6 +90,7 @@ class RicomPanel(QWidget):
 
     def _connect(self) -> None:
         self.chosen_scan.chosen.connect(self._open)
+        self.chosen_scan.moved.connect(self._take_scale)
         self.set_shape.clicked.connect(self.apply_scan_shape)
         self.run.clicked.connect(self.start)
         self.cancel.clicked.connect(self.stop)
@@ -160,14 +162,14 @@ class RicomPanel(QWidget):
             set_scan_shape(layer, shape)
         except (ValueError, OSError) as error:
             self.say(words_of(error))
-            return
-        self._open(layer)  # everything about it is different now
 
     # The pass over the data
 
     def start(self) -> None:
         """Go through the data in a thread; the images fill as it goes."""
         self.stop()
+        if self.scan_layer is None:
+            return
         try:
             scan = scan_from_layer(self.scan_layer)
         except ValueError as error:
@@ -270,25 +272,30 @@ class RicomPanel(QWidget):
         acquisition
             From one of the forms.
         """
-        before = acquisition_of(self.scan_layer)
+        before = self._shown
         self.settings = self.settings.with_scan_step(before, acquisition)
-        self.scan_layer.metadata["acquisition"] = acquisition
         if (before.scan_step, before.diffraction_step) == (
             acquisition.scan_step,
             acquisition.diffraction_step,
         ):
             # At most the origin of the detector axes moves, which no image shows.
+            self.scan_layer.metadata["acquisition"] = acquisition
             self._settled.start()
         else:
-            self._place_layers()
+            self._place_layers(acquisition)
             self.plane_view.fit()
         self._show_values()
         self.refresh()
 
-    def _place_layers(self) -> None:
-        """Give the scan and its images the axes of the calibration."""
+    def _take_scale(self) -> None:
+        """Take over a scale that a user gave to the layer in napari."""
+        if self.scan_layer is not None and acquisition_of(self.scan_layer) != self._shown:
+            self.calibrate(acquisition_of(self.scan_layer))
+
+    def _place_layers(self, acquisition: Acquisition | None = None) -> None:
+        """Give the scan and its images the axes of a calibration; by default their own."""
         if self.scan_layer is not None:
-            acquisition = acquisition_of(self.scan_layer)
+            acquisition = acquisition or acquisition_of(self.scan_layer)
             set_acquisition(self.scan_layer, acquisition)
             self.images.results.calibrate(acquisition)
 
@@ -321,6 +328,7 @@ class RicomPanel(QWidget):
     def _show_values(self) -> None:
         """Show settings and calibration in all forms."""
         acquisition, shape = self._acquisition(), self.scan_layer.data.shape
+        self._shown = acquisition
         middle = ((shape[2] - 1) / 2, (shape[3] - 1) / 2)
         center = self.kept.center(acquisition) if self.kept is not None else middle
         self._show_kernel_form()
