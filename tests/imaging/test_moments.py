@@ -38,13 +38,15 @@ def random_scan(rng, dtype, shape=(4, 5, 20, 24)):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("masked", [False, True])
-def test_equals_numpy_for_every_type_and_byte_order(rng, dtype, masked):
-    data = random_scan(rng, dtype)
-    mask = annular_detector((20, 24), 2, 9, center=(9.3, 11)) if masked else None
+@pytest.mark.parametrize("width", [24, 70])  # less than a strip in registers, and some and a rest
+def test_equals_numpy_for_every_type_and_byte_order(rng, dtype, masked, width):
+    data = random_scan(rng, dtype, (4, 5, 22, width))
+    shape = data.shape[2:]
+    mask = annular_detector(shape, 2, 9, center=(9.3, width - 13)) if masked else None
     detectors = [
-        annular_detector((20, 24), 3, 8, center=(9, 11)),
-        rng.random((20, 24)) > 0.5,
-        rng.random((20, 24)),
+        annular_detector(shape, 3, 8, center=(9, width - 13)),
+        rng.random(shape) > 0.5,
+        rng.random(shape),
     ]
     result = moments(data, detectors=detectors, mask=mask, pattern=True, center=(0, 0))
     total, com = numpy_moments(data, mask)
@@ -75,11 +77,13 @@ def test_peak_of_patterns_below_zero(rng, dtype):
         np.s_[..., ::2],
         np.s_[..., ::-1],
         np.s_[:, :, 3:11, 5:17],
+        np.s_[:, :, 11:3:-1, 5:90],
         np.s_[:1, :1, :1, :1],
     ],
 )
-def test_reads_strided_views_as_numpy_does(rng, view):
-    data = random_scan(rng, ">u2")[view]
+@pytest.mark.parametrize("width", [24, 100])
+def test_reads_strided_views_as_numpy_does(rng, view, width):
+    data = random_scan(rng, ">u2", (4, 5, 20, width))[view]
     total, com = numpy_moments(data)
     result = moments(data, center=(0, 0))
     np.testing.assert_array_equal(result.total, total)
@@ -102,11 +106,13 @@ def test_reads_a_memory_map_with_headers_between_the_frames(tmp_path, rng):
 
 
 @pytest.mark.parametrize(("dtype", "height"), [(">u2", 700), ("u1", 6000), (">u4", 300)])
-def test_saturated_tall_frames_do_not_overflow(dtype, height):
-    data = np.full((1, 1, height, 3), np.iinfo(dtype).max, dtype)
-    result = moments(data, center=(0, 0), detectors=[np.ones((height, 3), bool)], pattern=True)
-    assert result.total[0, 0] == height * 3 * float(np.iinfo(dtype).max)
-    np.testing.assert_allclose(result.com[0, 0], [(height - 1) / 2, 1], rtol=1e-13)
+@pytest.mark.parametrize("width", [3, 35])
+def test_saturated_tall_frames_do_not_overflow(dtype, height, width):
+    data = np.full((1, 1, height, width), np.iinfo(dtype).max, dtype)
+    result = moments(data, center=(0, 0), detectors=[np.ones((height, width), bool)], pattern=True)
+    assert result.total[0, 0] == height * width * float(np.iinfo(dtype).max)
+    middle = [(height - 1) / 2, (width - 1) / 2]
+    np.testing.assert_allclose(result.com[0, 0], middle, rtol=1e-13)
     assert result.images[0, 0, 0] == result.total[0, 0]
     np.testing.assert_array_equal(result.pattern, float(np.iinfo(dtype).max))
 
@@ -120,7 +126,7 @@ def test_overflow_bound_is_the_largest_safe_number_of_rows():
 @given(
     data=arrays(
         st.sampled_from([">u2", "u1", "<f4"]),
-        st.tuples(*[st.integers(1, 6)] * 2, *[st.integers(1, 40)] * 2),
+        st.tuples(*[st.integers(1, 6)] * 2, st.integers(1, 40), st.integers(1, 80)),
         elements=st.integers(0, 200),
     ),
     chunks=st.tuples(*[st.integers(1, 6)] * 2, *[st.integers(1, 40)] * 2),

@@ -111,7 +111,7 @@ def test_very_long_lines_are_split(numbered, monkeypatch):
 
 
 def test_nothing_is_read_on_opening(numbered, monkeypatch):
-    monkeypatch.setattr(merlin, "_read_block", lambda *_, **__: pytest.fail("a block was read"))
+    monkeypatch.setattr(merlin._MerlinFile, "read", lambda *_: pytest.fail("a block was read"))
     scan = read_merlin(numbered(12), scan_shape=(3, 4))
     assert scan.data.sum(axis=(2, 3))[1:].shape == (2, 4)
 

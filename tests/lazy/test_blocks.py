@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from stem_plugins.imaging import icom, moments, ricom
 from stem_plugins.lazy import (
+    array_of_blocks,
     chunk_by_scan_rows,
     in_order,
     is_lazy,
+    map_scan_blocks,
     map_whole,
     scan_row_blocks,
 )
@@ -96,3 +98,41 @@ def test_two_processes_give_the_same_as_one_thread(cluster):
     np.testing.assert_allclose(pattern, eager.pattern)
     np.testing.assert_allclose(images[0], ricom(eager.com, 7), atol=1e-12)
     np.testing.assert_allclose(images[1], icom(eager.com), atol=1e-12)
+
+
+class RowsOfNumbers:
+    """A file in which every pixel has the number of its scan position."""
+
+    def __init__(self, scan, detector):
+        self.scan, self.detector = scan, detector
+
+    def __call__(self, rows, columns):
+        numbers = np.arange(np.prod(self.scan)).reshape(self.scan)[slice(*rows), slice(*columns)]
+        return np.broadcast_to(numbers[..., None, None], (*numbers.shape, *self.detector))
+
+
+def offset_and_shape(block, offset):
+    return offset, block.shape, int(block[0, 0, 0, 0])
+
+
+def test_blocks_of_files_are_read_in_the_task_that_uses_them():
+    read = RowsOfNumbers((5, 6), (3, 2))
+    data = array_of_blocks(read, ((2, 3), (4, 2), (3,), (2,)), np.dtype(int), "numbers")
+    np.testing.assert_array_equal(data.compute(), read((0, 5), (0, 6)))
+    np.testing.assert_array_equal(data[1:4, 5].compute(), read((1, 4), (5, 6))[:, 0])
+    expected = [
+        [((0, 0), (2, 4, 3, 2), 0), ((0, 4), (2, 2, 3, 2), 4)],
+        [((2, 0), (3, 4, 3, 2), 12), ((2, 4), (3, 2, 3, 2), 16)],
+    ]
+    whole = map_scan_blocks(offset_and_shape, data, list)
+    assert whole.compute() == expected
+    assert len(dict(whole.dask)) == 5  # four blocks, one join
+    for changed in (data + 0, data.rechunk((2, 4, 3, 2)), data.rechunk((5, 6, 1, 1))):
+        assert map_scan_blocks(offset_and_shape, changed, len).compute() >= 1
+    assert map_scan_blocks(offset_and_shape, data + 0, list).compute() == expected
+
+
+def test_lazy_maps_from_the_same_input_have_the_same_name():
+    first, second = (map_whole(np.transpose, da.ones((2, 3)), shape=(3, 2)) for _ in range(2))
+    assert first.name == second.name
+    assert map_whole(np.transpose, da.zeros((2, 3)), shape=(3, 2)).name != first.name

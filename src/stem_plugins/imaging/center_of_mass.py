@@ -209,7 +209,16 @@ def to_scan_frame(
     array([[[1., 0.]]])
     """
     com = check_vectors(com)
-    return com @ scan_frame_matrix(rotation, flip_y).T
+    return linear_map(com, scan_frame_matrix(rotation, flip_y))
+
+
+def linear_map(com: np.ndarray | da.Array, matrix: np.ndarray) -> np.ndarray | da.Array:
+    """Multiply every vector of a map, as a column (y, x), by a matrix."""
+    return map_whole(_multiply, com, shape=com.shape, matrix=matrix)
+
+
+def _multiply(com: np.ndarray, *, matrix: np.ndarray) -> np.ndarray:
+    return com @ matrix.T
 
 
 def scan_frame_matrix(rotation: float, flip_y: bool) -> np.ndarray:

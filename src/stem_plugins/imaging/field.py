@@ -11,8 +11,9 @@ from stem_plugins.imaging.center_of_mass import (
     as_pair,
     check_finite,
     check_vectors,
+    linear_map,
     remove_descan,
-    to_scan_frame,
+    scan_frame_matrix,
 )
 from stem_plugins.lazy.blocks import map_whole
 from stem_plugins.optics.acquisition import Acquisition
@@ -111,19 +112,16 @@ def vector_field(
     com = check_vectors(com)
     if descan is not None:
         com = remove_descan(com, model=descan, where=descan_where)
-    scale, unit = 1.0, "px"
+    scale, unit = np.ones(2), "px"
     if acquisition.diffraction_step is not None:
-        com = com * np.array(acquisition.diffraction_step)
-        unit = "mrad"
+        scale, unit = np.array(acquisition.diffraction_step), "mrad"
         if acquisition.beam_energy is not None:
-            scale, unit = 2e-3 * np.pi / wavelength(acquisition.beam_energy), "rad/Å"
-    turned = to_scan_frame(
-        com, rotation=acquisition.scan_rotation or 0.0, flip_y=bool(acquisition.flip_y)
-    )
+            scale, unit = scale * 2e-3 * np.pi / wavelength(acquisition.beam_energy), "rad/Å"
+    matrix = scan_frame_matrix(acquisition.scan_rotation or 0.0, bool(acquisition.flip_y)) * scale
     step, step_unit = (1.0, 1.0), "px"
     if acquisition.scan_step is not None:
         step, step_unit = acquisition.scan_step, "Å"
-    return VectorField(turned * scale, unit, step, step_unit)
+    return VectorField(linear_map(com, matrix), unit, step, step_unit)
 
 
 def electric_field(vectors: np.ndarray | da.Array, *, beam_energy: float) -> np.ndarray | da.Array:

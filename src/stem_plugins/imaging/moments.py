@@ -17,6 +17,7 @@ import numpy as np
 from stem_plugins.imaging.hyperspy_data import patterns_of
 from stem_plugins.imaging.moments_blocks import BlockMoments, Pass, beside, block_moments
 from stem_plugins.lazy.blocks import (
+    array_part,
     chunk_by_scan_rows,
     in_order,
     is_lazy,
@@ -254,22 +255,17 @@ def _lazy_moments(
     inspect: Callable[[Moments], None] | None,
 ) -> Moments:
     """Do the pass over dask data; every field of the result hangs on one task."""
-    import dask.array as da
-
     run = partial(block_moments, task=task)
     whole = map_scan_blocks(run, data, partial(_join, center=center, inspect=inspect))
     scan, detector = data.shape[:2], data.shape[2:]
 
-    def field(name: str, shape: tuple[int, ...]) -> da.Array:
-        return da.from_delayed(getattr(whole, name), shape, dtype=np.float64)
-
     return Moments(
-        field("total", scan),
-        field("com", (*scan, 2)),
-        field("images", (task.detector_count, *scan)),
-        field("pattern", detector) if task.pattern else None,
-        field("center", (2,)),
-        field("peak", scan),
+        array_part(whole, "total", scan),
+        array_part(whole, "com", (*scan, 2)),
+        array_part(whole, "images", (task.detector_count, *scan)),
+        array_part(whole, "pattern", detector) if task.pattern else None,
+        array_part(whole, "center", (2,)),
+        array_part(whole, "peak", scan),
     )
 
 

@@ -38,6 +38,7 @@ from stem_plugins.io.merlin_numbering import warn_of_numbering
 from stem_plugins.io.merlin_pixels import decode_raw_frames, view_frames
 from stem_plugins.io.merlin_writer import ACQUISITION_LINE
 from stem_plugins.io.scan import Scan
+from stem_plugins.lazy.blocks import array_of_blocks
 from stem_plugins.optics.acquisition import Acquisition
 
 __all__ = ["read_merlin"]
@@ -86,12 +87,6 @@ class _MerlinFile:
             frames = buffer[row * line : row * line + count[1] * frame].reshape(count[1], frame)
             pixels[row] = decode_raw_frames(frames[:, self.header.header_bytes :], self.header)
         return pixels
-
-
-def _read_block(file: _MerlinFile, block_info: dict[Any, Any]) -> np.ndarray:
-    """Return one block of the dask array."""
-    rows, columns = block_info[None]["array-location"][:2]
-    return file.read(rows, columns)
 
 
 def read_merlin(
@@ -351,14 +346,8 @@ def _lazy_array(file: _MerlinFile) -> da.Array:
     shape = (*file.layout.shape, *file.header.detector_shape)
     dtype = file.header.dtype
     status = os.stat(file.path)
-    return da.map_blocks(
-        _read_block,
-        file,
-        chunks=_block_sizes(shape, dtype.itemsize),
-        dtype=dtype,
-        meta=np.empty((0, 0, 0, 0), dtype),
-        name=f"merlin-{tokenize(file, status.st_size, status.st_mtime_ns)}",
-    )
+    name = f"merlin-{tokenize(file, status.st_size, status.st_mtime_ns)}"
+    return array_of_blocks(file.read, _block_sizes(shape, dtype.itemsize), dtype, name)
 
 
 def _block_sizes(shape: tuple[int, int, int, int], itemsize: int) -> tuple[tuple[int, ...], ...]:

@@ -1,6 +1,8 @@
 """The lazy data path: blocks of whole scan rows, for NumPy, dask and dask.distributed alike."""
 
 from stem_plugins.lazy.blocks import (
+    array_of_blocks,
+    array_part,
     chunk_by_scan_rows,
     in_order,
     is_lazy,
@@ -11,6 +13,8 @@ from stem_plugins.lazy.blocks import (
 )
 
 __all__ = [
+    "array_of_blocks",
+    "array_part",
     "chunk_by_scan_rows",
     "in_order",
     "is_lazy",

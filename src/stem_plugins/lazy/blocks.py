@@ -9,6 +9,9 @@ cluster.
 
 from __future__ import annotations
 
+import functools
+import itertools
+import operator
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
 
 __all__ = [
+    "array_of_blocks",
+    "array_part",
     "chunk_by_scan_rows",
     "in_order",
     "is_lazy",
@@ -114,6 +119,72 @@ def chunk_by_scan_rows(data: da.Array) -> da.Array:
     return data.rechunk((first.stop, -1, -1, -1))
 
 
+def array_of_blocks(
+    read: Callable[[tuple[int, int], tuple[int, int]], np.ndarray],
+    chunks: tuple[tuple[int, ...], ...],
+    dtype: np.dtype,
+    name: str,
+) -> da.Array:
+    """Make the lazy array of a file that can be read in blocks of whole frames.
+
+    `map_scan_blocks` reads such blocks in the task that uses them.
+
+    Parameters
+    ----------
+    read
+        Called with first and last (exclusive) scan row and column, each as a pair; returns these
+        frames, (rows, columns, ky, kx). It is sent to other processes, so it holds the path of
+        the file and not the file itself.
+    chunks
+        As of dask arrays; the detector is in one piece.
+    dtype
+        Type of the pixels.
+    name
+        Of the array, unlike that of any other data.
+    """
+    import dask.array as da
+    from dask.highlevelgraph import HighLevelGraph
+
+    layer = _file_blocks()(
+        {(name, i, j, 0, 0): (_read_block, read, *place) for (i, j), place in _places(chunks)}
+    )
+    layer.read = read
+    meta = np.empty((0, 0, 0, 0), dtype)
+    return da.Array(HighLevelGraph({name: layer}, {name: set()}), name, chunks, meta=meta)
+
+
+@functools.cache
+def _file_blocks() -> Any:
+    """Return the class of layers whose blocks are read by one function."""
+    from dask.highlevelgraph import MaterializedLayer
+
+    return type("FileBlocks", (MaterializedLayer,), {"read": None})
+
+
+def _places(
+    chunks: tuple[tuple[int, ...], ...],
+) -> Iterator[tuple[tuple[int, int], tuple[int, int, int, int]]]:
+    """Number of each block along the scan, and its first and last row and column."""
+    rows, columns = (np.cumsum([0, *sizes]).tolist() for sizes in chunks[:2])
+    for i, (top, bottom) in enumerate(itertools.pairwise(rows)):
+        for j, (left, right) in enumerate(itertools.pairwise(columns)):
+            yield (i, j), (top, bottom, left, right)
+
+
+def _read_block(
+    read: Callable[..., np.ndarray], top: int, bottom: int, left: int, right: int
+) -> np.ndarray:
+    return read((top, bottom), (left, right))
+
+
+def _apply(function: Callable[..., Any], block: np.ndarray, top: int, left: int) -> Any:
+    return function(block, (top, left))
+
+
+def _read_and_apply(function: Callable[..., Any], *read_and_place: Any) -> Any:
+    return _apply(function, _read_block(*read_and_place), *read_and_place[1::2])
+
+
 def map_scan_blocks(
     function: Callable[[np.ndarray, tuple[int, int]], Any],
     data: da.Array,
@@ -122,7 +193,8 @@ def map_scan_blocks(
     """Apply a function to every block of frames and join all results, in one lazy pass.
 
     Few tasks, one per block and one to join, because at the speed of the kernels a task more per
-    block is time that can be seen.
+    block is time that can be seen. For the same reason they are written out here: what dask
+    offers for it looks through all arguments again and again.
 
     Parameters
     ----------
@@ -139,22 +211,54 @@ def map_scan_blocks(
     dask.delayed.Delayed
         What `join` returns.
     """
-    import dask
     from dask.base import tokenize
+    from dask.delayed import Delayed
+    from dask.highlevelgraph import HighLevelGraph
 
     data = chunk_by_scan_rows(data)
-    heights, widths = (np.cumsum([0, *chunks]) for chunks in data.chunks[:2])
-    # One token for all blocks: dask would otherwise look through the function for each of them.
-    token = tokenize(function, join, data)
-    call = dask.delayed(function, name=f"scan-function-{token}", traverse=False)
-    results = [
-        [
-            call(block, (int(y), int(x)), dask_key_name=(f"scan-block-{token}", int(y), int(x)))
-            for block, x in zip(row, widths, strict=False)
-        ]
-        for row, y in zip(data.to_delayed()[:, :, 0, 0], heights, strict=False)
-    ]
-    return dask.delayed(join, name=f"scan-join-{token}")(results, dask_key_name=f"scan-{token}")
+    name = f"scan-{tokenize(function, join, data.name)}"
+    read = getattr(data.dask.layers.get(data.name), "read", None)
+    graph: dict[Any, Any] = {}
+    grid: list[list[Any]] = [[] for _ in data.chunks[0]]
+    for (i, j), place in _places(data.chunks):
+        key = (f"block-of-{name}", i, j)
+        grid[i].append(key)
+        if read is not None:
+            graph[key] = (_read_and_apply, function, read, *place)
+        else:
+            graph[key] = (_apply, function, (data.name, i, j, 0, 0), *place[::2])
+    graph[name] = (join, grid)
+    sources: list[Any] = [] if read is not None else [data]
+    return Delayed(name, HighLevelGraph.from_collections(name, graph, sources))
+
+
+def array_part(whole: Delayed, attribute: str, shape: tuple[int, ...]) -> da.Array:
+    """Return an array that a delayed object will have, as a lazy array in one piece.
+
+    Parameters
+    ----------
+    whole
+        From `map_scan_blocks`.
+    attribute
+        Name of the array in the object.
+    shape
+        Of the array, whose type is float64.
+    """
+    task = (operator.attrgetter(attribute), whole.key)
+    return _one_task(f"{attribute}-of-{whole.key}", task, shape, np.dtype(np.float64), whole)
+
+
+def _one_task(
+    name: str, task: tuple[Any, ...], shape: tuple[int, ...], dtype: np.dtype, source: Any
+) -> da.Array:
+    """Lazy array in one piece that one task makes from another lazy object."""
+    import dask.array as da
+    from dask.highlevelgraph import HighLevelGraph
+
+    graph: dict[Any, Any] = {(name, *(0 for _ in shape)): task}
+    meta = np.empty((0,) * len(shape), dtype)
+    chunks = tuple((size,) for size in shape)
+    return da.Array(HighLevelGraph.from_collections(name, graph, [source]), name, chunks, meta=meta)
 
 
 def in_order(
@@ -229,8 +333,9 @@ def map_whole(
     """
     if not is_lazy(array):
         return function(np.asarray(array), **options)
-    import dask
-    import dask.array as da
+    from dask.base import tokenize
 
-    whole = array.rechunk(-1).to_delayed().item()
-    return da.from_delayed(dask.delayed(function, pure=True)(whole, **options), shape, dtype=dtype)
+    whole = array if max(array.numblocks, default=1) == 1 else array.rechunk(-1)
+    name = f"whole-map-{tokenize(function, whole.name, shape, options)}"
+    task = (functools.partial(function, **options), (whole.name, *(0 for _ in whole.shape)))
+    return _one_task(name, task, shape, np.dtype(dtype), whole)
