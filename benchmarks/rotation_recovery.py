@@ -54,9 +54,12 @@ def main() -> None:
     sure = [row["confidence"] for row in rows if row["right"]]
     print(f"\nCOM signal-to-noise above 1: {len(right)} of {len(strong)} right (asked: all),")
     print("right meaning the flip right and the angle within 1°.")
+    print("The confidence is the probability of half that deviation.")
     if wrong:
         print(f"Confidence where wrong: at most {max(wrong):.2f}, median {np.median(wrong):.2f};")
-    print(f"where right: median {np.median(sure):.2f}.")
+    print(f"where right: median {np.median(sure):.2f};")
+    least = min(row["confidence"] for row in strong)
+    print(f"where right and COM signal-to-noise above 1: at least {least:.2f}.")
 
 
 def one_scan(name: str, dose: float, rng: np.random.Generator) -> dict[str, float]:

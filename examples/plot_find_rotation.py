@@ -35,7 +35,7 @@ simulated = simulate_scan(
 # -----------
 # The deflection field of a specimen is a gradient, so in the right frame it has no curl; atoms
 # are bright in the right sign. ``confidence`` is the estimated probability that the mirroring and
-# the sign are right and the angle within 1°: do not use an estimate below 0.5 unseen.
+# the sign are right and the angle within 0.5°: do not use an estimate below 0.5 unseen.
 
 com = stem.center_of_mass(simulated.data)
 estimate = stem.estimate_rotation(com)

@@ -30,7 +30,7 @@ __all__ = ["beam_center", "check_patterns", "scan_moments", "settle_rotation"]
 PATTERNS_FOR_CENTER = 512
 
 #: Below this confidence a user is told not to trust an estimated rotation unseen.
-TRUSTED_CONFIDENCE = 0.9
+TRUSTED_CONFIDENCE = 0.5
 
 
 def beam_center(data: da.Array) -> tuple[float, float]:

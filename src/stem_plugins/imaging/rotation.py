@@ -34,6 +34,10 @@ __all__ = ["RotationEstimate", "estimate_rotation"]
 
 #: Smallest scan side for which an estimate is tried.
 _SMALLEST_SIDE = 8
+#: Deviation of the angle [deg] up to which `RotationEstimate.confidence` counts it as right.
+_TOLERANCE = 0.5
+#: Median of a sum of four squared normal deviates: the power of two complex components of noise.
+_MEDIAN_OF_FOUR_SQUARES = 3.3567
 #: Parts into which spectrum and image are split to see how far the answer depends on chance.
 _PARTS = 16
 
@@ -49,8 +53,9 @@ class RotationEstimate:
     flip_y
         As `Acquisition.flip_y`.
     confidence
-        Estimated probability, 0 to 1, that flip and sign are right and the angle within 1°.
-        Below about 0.5 the estimate should not be used unseen.
+        Estimated probability, 0 to 1, that flip and sign are right and the angle within 0.5°.
+        Images bear twice that deviation; the probability is for half of it so that it is low
+        where the angle is off by more than 1°. Below 0.5 the estimate should not be used unseen.
     angle_error
         Standard error of the angle [deg], provided that flip and sign are right.
     """
@@ -167,6 +172,8 @@ class _Spectrum:
     weight: np.ndarray  # (n,)
     part: np.ndarray  # (n,) integers below _PARTS
     keep: np.ndarray  # weight on the full grid of the real transform
+    noise: float  # mean power of noise in one component of a coefficient
+    spread: float  # by how much the window, which couples neighbours, increases a variance
 
     @classmethod
     def of(cls, com: np.ndarray, step: tuple[float, float]) -> _Spectrum:
@@ -193,7 +200,15 @@ class _Spectrum:
         order = np.argsort(-(weight * power)[chosen])
         part = np.empty(order.size, int)
         part[order] = np.arange(order.size) % _PARTS
-        return cls(direction, values[chosen], weight[chosen], part, weight)
+        return cls(
+            direction,
+            values[chosen],
+            weight[chosen],
+            part,
+            weight,
+            2 * float(noise) / _MEDIAN_OF_FOUR_SQUARES,
+            float(np.mean(window**4) / np.mean(window**2) ** 2),
+        )
 
 
 def _taper(length: int) -> np.ndarray:
@@ -224,6 +239,7 @@ def _best_angle(
     angle, _ = _least_curl(parts.sum(axis=1))
     left_out = [_least_curl(parts.sum(axis=1) - part) for part in parts.T]
     deviations = [_half_turns(other - angle) for other, _ in left_out]
+    jackknife = (_PARTS - 1) / _PARTS * np.sum(np.square(deviations))
     integrated = icom(
         _above_noise(com, spectrum.keep),
         rotation=np.rad2deg(angle),
@@ -238,7 +254,9 @@ def _best_angle(
     return _Candidate(
         flip_y,
         angle,
-        float(np.sqrt((_PARTS - 1) / _PARTS * np.sum(np.square(deviations)))),
+        float(
+            np.sqrt(spectrum.spread * max(jackknife, _variance_by_noise(spectrum, terms, angle)))
+        ),
         np.array([curl for _, curl in left_out]),
         brightness,
         brightness_error,
@@ -251,6 +269,17 @@ def _least_curl(sums: np.ndarray) -> tuple[float, float]:
     mean, half = (along + across) / 2, (along - across) / 2
     share = (mean - np.hypot(half, both)) / mean if mean > 0 else 0.5
     return 0.5 * float(np.arctan2(2 * both, along - across)), float(share)
+
+
+def _variance_by_noise(spectrum: _Spectrum, terms: np.ndarray, angle: float) -> float:
+    """Variance of the angle [rad²] that noise gives it; `terms` as `_least_curl`, weighted."""
+    along, across, both = terms
+    c, s = np.cos(angle), np.sin(angle)
+    turned = along * c**2 + across * s**2 + 2 * both * c * s
+    signal = np.sum(2 * turned - along - across)
+    if signal <= 0:
+        return np.inf
+    return float(np.sum(spectrum.weight * turned) * spectrum.noise / 2 / signal**2)
 
 
 def _half_turns(angle: float) -> float:
@@ -284,7 +313,7 @@ def _choose(candidates: list[_Candidate]) -> RotationEstimate:
         evidence = _evidence(*candidates)
         best, flip_is_right = candidates[0 if evidence >= 0 else 1], ndtr(abs(evidence))
     sign_is_right = ndtr(best.brightness / (best.brightness_error or np.inf))
-    angle_is_right = 2 * ndtr(np.deg2rad(1) / (best.angle_error + 1e-12)) - 1
+    angle_is_right = 2 * ndtr(np.deg2rad(_TOLERANCE) / (best.angle_error + 1e-12)) - 1
     angle = (np.rad2deg(best.angle) + 180) % 360 - 180
     return RotationEstimate(
         angle=float(180.0 if angle == -180 else angle),
