@@ -19,13 +19,20 @@ from typing import Any
 
 IMAGES = Path(__file__).parent / "images"
 
+#: After so long nothing is waited for any more [s].
+LONGEST = 3600
+
 
 def wait(seconds: float = 0.5, until: Callable[[], bool] | None = None) -> None:
-    """Let Qt work for a while, at most until something is so."""
+    """Let Qt work for a while, or until something is so."""
     from qtpy.QtWidgets import QApplication
 
-    end = time.monotonic() + (600 if until else seconds)
-    while time.monotonic() < end and not (until and until()):
+    end = time.monotonic() + (LONGEST if until else seconds)
+    while not (until and until()):
+        if time.monotonic() > end:
+            if until:
+                raise TimeoutError(f"Not done after {LONGEST} s; no picture was taken.")
+            return
         QApplication.processEvents()
         time.sleep(0.01)
 
@@ -66,6 +73,8 @@ def ricom_panel(viewer: Any, name: str) -> None:
 
 def browser(viewer: Any, name: str) -> None:
     """4D-STEM browser: a pattern with virtual detectors, then the mean pattern in 1/nm."""
+    from stem_plugins.napari.planes import scale_bar_of
+
     _, widget = viewer.window.add_plugin_dock_widget("stem-plugins", "4D-STEM browser")
     wait()
     wait(until=lambda: widget.detector_image.is_at_rest)
@@ -74,6 +83,8 @@ def browser(viewer: Any, name: str) -> None:
     widget.move_probe(rows // 3, columns // 3)
     widget.com_cross.setChecked(True)
     widget.intensity.setCurrentText("square root")
+    viewer.reset_view()  # the browser has taken most of the room
+    scale_bar_of(viewer).visible = True
     save_screenshot(viewer, f"{name}-browser")
     widget.add_shape("Rectangle")
     widget.intensity.setCurrentText("logarithmic")
@@ -90,10 +101,13 @@ def restore(viewer: Any, name: str) -> None:
         add_dark_field(viewer)
     _, panel = viewer.window.add_plugin_dock_widget("stem-plugins", "Restore")
     wait()
-    panel.models.setCurrentIndex(panel.models.findData("fft"))
+    if panel.settings().model != "default":
+        raise SystemExit("The weights of the default network are not installed.")
     panel.evidence.setChecked(True)
     panel.start()
     wait(until=lambda: panel.worker is None)
+    if "restored" not in panel.results:
+        raise SystemExit(panel.message.text())
     look_closer(viewer)
     save_screenshot(viewer, f"{name}-restore")
     panel.show_view("Consistency")

@@ -100,6 +100,8 @@ def test_an_image_is_restored_as_the_panel_says(viewer, panel, columns, qtbot):
         if name != "spread":
             assert tuple(made.contrast_limits) == (-6, 6)
             assert made.colormap.name == "coolwarm"
+        if hasattr(made, "colorbar"):
+            assert made.colorbar.visible
     np.testing.assert_allclose(restored.scale, (0.02, 0.02))
     assert acquisition_of(restored).scan_step == pytest.approx((0.2, 0.2))
     parameters = restored.metadata["parameters"]

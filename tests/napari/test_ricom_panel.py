@@ -13,7 +13,7 @@ from qtpy.QtGui import QGuiApplication
 from rsciio.tiff import file_reader as read_tiff
 
 from stem_plugins import Acquisition
-from stem_plugins.imaging import moments, ricom, vector_field
+from stem_plugins.imaging import field_colors, moments, ricom, vector_field
 from stem_plugins.io import Scan, write_merlin
 from stem_plugins.napari.layers import acquisition_of, scan_layer
 from stem_plugins.napari.planes import flat_image, grid_of, scale_bar_of
@@ -417,6 +417,21 @@ def test_removing_everything_leaves_no_trace_of_the_scan(viewer, panel, scan, co
     assert panel.choice.names() == []
     run(panel, qtbot)
     assert "riCOM" in viewer.layers
+
+
+def test_the_colour_wheel_shows_the_directions_of_the_field(panel):
+    wheel = panel.choice.boxes["Electric field"].icon().pixmap(64, 64).toImage()
+    edge = wheel.width() - 1
+    middle = edge // 2
+
+    def color(y, x):
+        return wheel.pixelColor(x, y).getRgb()[:3]
+
+    places = {(0, 1): (middle, edge - 1), (-1, 0): (1, middle), (0, -1): (middle, 1)}
+    for vector, place in places.items():
+        expected = field_colors(np.array([[vector]], float))[0, 0]
+        np.testing.assert_allclose(color(*place), expected, atol=16)
+    assert wheel.pixelColor(0, 0).alpha() == 0
 
 
 def test_new_data_in_the_layer_are_another_scan(viewer, panel, scan, counts, qtbot):

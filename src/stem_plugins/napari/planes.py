@@ -33,6 +33,7 @@ __all__ = [
     "show_images",
     "show_patterns",
     "show_thumbnail",
+    "show_values",
     "shows_images",
 ]
 
@@ -213,6 +214,18 @@ def show_patterns(viewer: ViewerModel, scan: Image | None = None) -> None:
     viewer.dims.order = _order(viewer, PATTERNS)
     scan.visible = True
     viewer.reset_view()
+
+
+def show_values(layer: Image) -> None:
+    """Write beside an image, while it is shown, which values its colours are.
+
+    Parameters
+    ----------
+    layer
+        Image layer; older versions of napari draw no such bar, and nothing happens.
+    """
+    if hasattr(layer, "colorbar"):
+        layer.colorbar.visible = True
 
 
 def shows_images(viewer: ViewerModel) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+import numpy as np
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -18,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from stem_plugins.imaging.field import field_colors
 from stem_plugins.imaging.ricom import largest_kernel
 from stem_plugins.imaging.rotation import RotationEstimate
 from stem_plugins.napari.ricom_model import IMAGE_NAMES, RicomSettings
@@ -59,6 +62,10 @@ class ImageChoice(QWidget):
         for index, box in enumerate(self.boxes.values()):
             grid.addWidget(box, *divmod(index, 2))
             box.toggled.connect(self.changed)
+        field = self.boxes["Electric field"]
+        field.setIcon(_color_wheel())
+        field.setIconSize(QSize(22, 22))
+        field.setToolTip("The hue is the direction in which the field points, as the wheel shows")
         with quiet(self.boxes["riCOM"]):
             self.boxes["riCOM"].setChecked(True)
 
@@ -75,6 +82,16 @@ class ImageChoice(QWidget):
         """Uncheck an image without emitting `changed`."""
         with quiet(self.boxes[name]):
             self.boxes[name].setChecked(False)
+
+
+def _color_wheel(size: int = 64) -> QIcon:
+    """Legend of the electric field: the colour in which each direction is drawn."""
+    vectors = np.stack(np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j], axis=-1)
+    inside = np.hypot(*np.moveaxis(vectors, -1, 0)) <= 1
+    colors = field_colors(vectors * inside[..., None], percentile=100)
+    wheel = np.dstack([colors, np.where(inside, 255, 0).astype(np.uint8)])
+    image = QImage(wheel.tobytes(), size, size, 4 * size, QImage.Format.Format_RGBA8888)
+    return QIcon(QPixmap.fromImage(image))
 
 
 class KernelForm(QWidget):

@@ -14,7 +14,13 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from stem_plugins.models import find_weights, list_weights
 from stem_plugins.napari.image_layers import image_layers, image_of, image_shape, put_in_place
 from stem_plugins.napari.layers import LayerData
-from stem_plugins.napari.planes import is_over_scan, scale_bar_of, show_images, shows_images
+from stem_plugins.napari.planes import (
+    is_over_scan,
+    scale_bar_of,
+    show_images,
+    show_values,
+    shows_images,
+)
 from stem_plugins.napari.restoration import (
     FAST_SCANS,
     Maps,
@@ -244,6 +250,8 @@ class RestorePanel(QWidget):
         self.restored_with = settings
         for name, layer_data in result_layers(layer, maps, settings).items():
             self.results[name] = self._add(layer_data)
+            if name != "restored":
+                show_values(self.results[name])
         self.findings.say("\n".join(maps.warnings))
         scale_bar_of(self.viewer).visible = True
         self.show_view("Divided")
@@ -256,8 +264,7 @@ class RestorePanel(QWidget):
         return layer
 
     def _forget_results(self) -> None:
-        self.results, self.corrected = {}, []
-        self._shifts = None
+        self.results, self.corrected, self._shifts = {}, [], None
         self.divided.forget()
         self._show_views()
 
