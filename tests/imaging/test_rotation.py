@@ -68,15 +68,45 @@ def test_confidence_falls_with_the_signal():
     assert confidence[0] > 0.9 > confidence[1] > confidence[2]
 
 
-def test_errors_are_honest():
-    """The standard error covers the true deviation about as often as it should."""
-    deviations = []
-    for seed in range(24):
+def noisy_estimates(count, first_seed=0):
+    """Signal-to-noise, deviation [deg] and estimate of scans turned by chance."""
+    for seed in range(first_seed, first_seed + count):
         rng = np.random.default_rng(seed)
         field, _ = atom_field((64, 64), lattice(rng, (64, 64)))
-        estimate = estimate_rotation(field / field.std() + rng.normal(size=field.shape))
-        deviations.append(((estimate.angle + 180) % 360 - 180) / estimate.angle_error)
-    assert 0.5 < np.std(deviations) < 2
+        rotation, flip_y = rng.uniform(-180, 180), bool(rng.integers(2))
+        snr = np.exp(rng.uniform(np.log(0.2), np.log(4)))
+        noise = rng.normal(scale=field.std() / snr, size=field.shape)
+        estimate = estimate_rotation(detector_frame(field, rotation, flip_y) + noise)
+        deviation = abs((estimate.angle - rotation + 180) % 360 - 180)
+        yield snr, deviation if estimate.flip_y == flip_y else 180, estimate
+
+
+def test_errors_are_honest():
+    """The standard error covers the true deviation about as often as it should."""
+    right = [(off, found) for _, off, found in noisy_estimates(60) if off < 20]
+    deviations = [off / found.angle_error for off, found in right]
+    assert 0.7 < np.sqrt(np.mean(np.square(deviations))) < 1.3
+
+
+def test_the_error_is_close_to_the_least_that_noise_allows():
+    for snr, _, estimate in noisy_estimates(12, 200):
+        least = np.rad2deg(1 / (np.sqrt(2 * 64 * 64) * snr))
+        if snr > 1:
+            assert 0.8 * least < estimate.angle_error < 2 * least + 0.1
+
+
+def test_confidence_is_a_probability_and_low_where_the_estimate_is_wrong():
+    results = list(noisy_estimates(80, 100))
+    confidence = np.array([estimate.confidence for *_, estimate in results])
+    deviation = np.array([off for _, off, _ in results])
+    close = deviation < 0.5
+    for chosen in (confidence < 0.5, confidence >= 0.5):
+        assert abs(confidence[chosen].mean() - close[chosen].mean()) < 0.15
+    wrong = deviation > 1
+    assert wrong.sum() > 10
+    assert (confidence[wrong] > 0.5).mean() < 0.1
+    assert confidence[wrong].max() < 0.8
+    assert np.median(confidence[~wrong]) > 0.6
 
 
 def test_a_reference_settles_what_skewness_gets_wrong():

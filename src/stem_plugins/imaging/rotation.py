@@ -196,10 +196,12 @@ class _Spectrum:
         chosen = weight > 0
         direction = np.stack(np.broadcast_arrays(k_y / step[0], k_x / step[1]), axis=-1)[chosen]
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        # Strong coefficients are dealt out evenly, so that no part holds them all.
-        order = np.argsort(-(weight * power)[chosen])
-        part = np.empty(order.size, int)
-        part[order] = np.arange(order.size) % _PARTS
+        # Strong spots are dealt out evenly, so that no part holds them all.
+        spot = _spots(weight * power)[chosen]
+        strength = np.bincount(spot, (weight * power)[chosen])
+        rank = np.empty(strength.size, int)
+        rank[np.argsort(-strength)] = np.arange(strength.size)
+        part = rank[spot] % _PARTS
         return cls(
             direction,
             values[chosen],
@@ -209,6 +211,28 @@ class _Spectrum:
             2 * float(noise) / _MEDIAN_OF_FOUR_SQUARES,
             float(np.mean(window**4) / np.mean(window**2) ** 2),
         )
+
+
+def _spots(power: np.ndarray) -> np.ndarray:
+    """Number of the peak to which each coefficient of a real transform leads uphill.
+
+    The window couples a coefficient with its neighbours, so they are kept together.
+    """
+    number = np.arange(power.size).reshape(power.shape)
+    highest, leads_to = power.copy(), number.copy()
+    padded = np.pad(power, ((0, 0), (1, 1)), constant_values=-1)
+    numbers = np.pad(number, ((0, 0), (1, 1)))
+    for down in (-1, 0, 1):
+        for right in (0, 1, 2):
+            columns = slice(right, right + power.shape[1])
+            neighbour = np.roll(padded, down, axis=0)[:, columns]
+            above = neighbour > highest
+            highest = np.where(above, neighbour, highest)
+            leads_to = np.where(above, np.roll(numbers, down, axis=0)[:, columns], leads_to)
+    target = leads_to.ravel()
+    for _ in range(4):  # sixteen steps, further than any spot reaches
+        target = target[target]
+    return target.reshape(power.shape)
 
 
 def _taper(length: int) -> np.ndarray:

@@ -29,6 +29,7 @@ from .losses import (
 from .restore_images import restore
 from .scan_correction import apply_scan_shifts, scan_shifts
 from .scan_grid import resample_scan
+from .tail_removal import Tail, estimate_tail, remove_tail
 
 __all__ = [
     "ConcatenatedGroupedResidualDenseNetwork",
@@ -36,6 +37,7 @@ __all__ = [
     "Evidence",
     "LossWeights",
     "PatchDiscriminator",
+    "Tail",
     "adversarial_loss",
     "apply_scan_shifts",
     "cgrdn_from_weights",
@@ -43,6 +45,7 @@ __all__ = [
     "discriminator_loss",
     "distort",
     "electron_spread",
+    "estimate_tail",
     "fast_scan_tail",
     "fourier_loss",
     "generator_loss",
@@ -56,6 +59,7 @@ __all__ = [
     "outliers",
     "pixel_loss",
     "relativistic_average",
+    "remove_tail",
     "resample_scan",
     "restore",
     "row_jitter",

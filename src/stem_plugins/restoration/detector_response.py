@@ -93,8 +93,8 @@ def electrons_per_pixel(dose: float, pixel_size: float | tuple[float, float]) ->
     return electrons
 
 
-def real_image(image: Any) -> np.ndarray:
-    """Return an image, or several, as float64.
+def check_real_image(image: Any) -> np.ndarray:
+    """Return an image, or several, as they are, if they are images.
 
     Parameters
     ----------
@@ -114,13 +114,28 @@ def real_image(image: Any) -> np.ndarray:
             f"The image must be real numbers, not {image.dtype}. Of a complex image take the "
             "absolute square, or another real image of it."
         )
-    image = image.astype(float)
     if not np.isfinite(image).all():
         missing = np.count_nonzero(~np.isfinite(image))
         raise ValueError(
             f"{missing} of {image.size} pixels are not finite (NaN or infinite): fill them first."
         )
     return image
+
+
+def real_image(image: Any) -> np.ndarray:
+    """Return an image, or several, as float64.
+
+    Parameters
+    ----------
+    image
+        (..., y, x).
+
+    Raises
+    ------
+    ValueError
+        These are no real, finite numbers in two axes or more.
+    """
+    return check_real_image(image).astype(float)
 
 
 def collected_fraction(data: np.ndarray) -> np.ndarray:
@@ -238,10 +253,11 @@ def tail_weights(
     if not 0 <= decay < np.inf:
         raise ValueError(f"The decay must be zero or a length above it [px], not {decay}.")
     place = np.arange(length)
-    if decay == 0:
+    # Squares of shorter ones would underflow.
+    if decay < 1e-9:
         return (place == 0).astype(float)
     if profile == "lorentzian":
-        weights = decay / ((2 * np.pi * place) ** 2 + decay**2)
+        weights = 1 / ((2 * np.pi * place / decay) ** 2 + 1)
     elif profile == "exponential":
         weights = np.exp(-place / decay)
     else:

@@ -48,6 +48,8 @@ class ImageModel:
         Range of the training images; ``None``: unknown, or the model was not trained.
     mean_is_kept
         Whether results are brought back to the mean of the image: no distortion changes it.
+    tail_is_removed
+        Whether the tail that the noise gives away is taken back before (`estimate_tail`).
     """
 
     name: str
@@ -59,6 +61,7 @@ class ImageModel:
     network: torch.nn.Module | None = None
     trained_on: TrainingRange | None = None
     mean_is_kept: bool = False
+    tail_is_removed: bool = False
 
 
 @functools.lru_cache(maxsize=4)
@@ -84,12 +87,13 @@ def _load(path: Path | None, name: str, stamp: int, device: str) -> ImageModel:
         name,
         run,
         multiple=row_aware_network.MULTIPLE,
-        grid=WINDOW // 2,
+        grid=row_aware_network.GRID,
         halo=row_aware_network.HALO,
         whole_rows=True,
         network=network,
         trained_on=TrainingRange.from_details(weights.details),
         mean_is_kept=True,
+        tail_is_removed=True,
     )
 
 

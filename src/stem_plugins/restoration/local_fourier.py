@@ -8,12 +8,13 @@ plants faint ghosts of the lattice. The restoration network sees its result besi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["WINDOW", "local_fourier_filter"]
+__all__ = ["WINDOW", "filter_with_pilot", "local_fourier_filter"]
 
 #: Edge of a window [px], a multiple of 4: neighbours lie a quarter of it apart.
 WINDOW = 96
@@ -64,6 +65,51 @@ def local_fourier_filter(
     >>> bool(local_fourier_filter(noise).std() < 0.3)
     True
     """
+    return _in_windows(_filtered, [image], window, step)
+
+
+def filter_with_pilot(
+    image: torch.Tensor, pilot: torch.Tensor, *, window: int = WINDOW, step: int | None = None
+) -> torch.Tensor:
+    """Filter an image as one that is mostly without noise shows what there is to keep.
+
+    The gain is that of Wiener, ``|P|² / (|P|² + noise)`` with P the pilot's transform and the noise
+    power of the image as in `local_fourier_filter`, whose result is the natural pilot: weak
+    frequencies keep what they have above the noise, where that filter loses four times the noise.
+
+    Parameters
+    ----------
+    image, pilot
+        As for `local_fourier_filter`, of the same shape.
+    window, step
+        As for `local_fourier_filter`.
+
+    Returns
+    -------
+    torch.Tensor
+        Same shape and type.
+
+    Raises
+    ------
+    ValueError
+        As for `local_fourier_filter`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> noise = torch.randn(128, 128, generator=torch.Generator().manual_seed(0))
+    >>> clean = torch.cos(torch.arange(128) / 2).expand(128, 128)
+    >>> pilot = local_fourier_filter(clean + noise)
+    >>> bool((filter_with_pilot(clean + noise, pilot) - clean).std() < 0.3)
+    True
+    """
+    return _in_windows(_filtered_by_pilot, [image, pilot], window, step)
+
+
+def _in_windows(
+    process: Callable[..., torch.Tensor], images: list[torch.Tensor], window: int, step: int | None
+) -> torch.Tensor:
+    """Process windows of images of one shape, and overlap the results."""
     import torch
 
     if window < 8 or window % 4:
@@ -71,29 +117,32 @@ def local_fourier_filter(
     step = window // 4 if step is None else step
     if step not in (window // 4, window // 2):
         raise ValueError(f"step must be a quarter or half of the window, not {step} px.")
-    height, width = image.shape[-2:]
-    flat = image.reshape(-1, height, width)
+    height, width = images[0].shape[-2:]
+    device = images[0].device
     # Before the image as many steps as give every pixel its full number of windows, and behind it.
     margin = window - step
     rows, columns = (
-        _reflected(size, margin, margin + -size % step, image.device) for size in (height, width)
+        _reflected(size, margin, margin + -size % step, device) for size in (height, width)
     )
-    padded = flat[:, rows[:, None], columns]
-    taper = torch.sin(math.pi * (torch.arange(window, device=image.device) + 0.5) / window)
-    taper = (taper[:, None] * taper).to(image.dtype)
-    result = torch.zeros_like(padded)
-    count_y = (padded.shape[-2] - window) // step + 1
-    per_row = (padded.shape[-1] - window) // step + 1
-    rows_at_once = max(1, WINDOWS_AT_ONCE // (per_row * len(flat)))
+    padded = [image.reshape(-1, height, width)[:, rows[:, None], columns] for image in images]
+    taper = torch.sin(math.pi * (torch.arange(window, device=device) + 0.5) / window)
+    taper = (taper[:, None] * taper).to(images[0].dtype)
+    result = torch.zeros_like(padded[0])
+    count_y = (result.shape[-2] - window) // step + 1
+    per_row = (result.shape[-1] - window) // step + 1
+    at_once = WINDOWS_AT_ONCE * WINDOW**2 // window**2
+    rows_at_once = max(1, at_once // (per_row * len(result)))
     for first in range(0, count_y, rows_at_once):
         last = min(first + rows_at_once, count_y)
         strip = slice(first * step, (last - 1) * step + window)
-        patches = padded[:, strip].unfold(-2, window, step).unfold(-2, window, step)
-        result[:, strip] += _overlapped(_filtered(patches, taper) * taper, step)
+        patches = [
+            image[:, strip].unfold(-2, window, step).unfold(-2, window, step) for image in padded
+        ]
+        result[:, strip] += _overlapped(process(*patches, taper) * taper, step)
     # The squared sines of all windows over a pixel add up to this along either axis.
     overlap = window / (2 * step)
     result = result[:, margin : margin + height, margin : margin + width] / overlap**2
-    return result.reshape(image.shape)
+    return result.reshape(images[0].shape)
 
 
 def _reflected(size: int, before: int, after: int, device: torch.device) -> torch.Tensor:
@@ -109,18 +158,48 @@ def _reflected(size: int, before: int, after: int, device: torch.device) -> torc
 
 def _filtered(patches: torch.Tensor, taper: torch.Tensor) -> torch.Tensor:
     """Filter windows (..., window, window)."""
+    spectrum, mean = _spectrum(patches, taper)
+    power = _power(spectrum)
+    gain = (1 - OVERSUBTRACTION * _noise(power) / power.clamp_min(1e-30)).clamp_min(0)
+    return _passed(spectrum, gain, mean * taper)
+
+
+def _filtered_by_pilot(
+    patches: torch.Tensor, pilots: torch.Tensor, taper: torch.Tensor
+) -> torch.Tensor:
+    """Filter windows (..., window, window) by those of the pilot."""
+    spectrum, mean = _spectrum(patches, taper)
+    kept = _power(_spectrum(pilots, taper)[0])
+    gain = kept / (kept + _noise(_power(spectrum)) + 1e-30)
+    return _passed(spectrum, gain, mean * taper)
+
+
+def _spectrum(patches: torch.Tensor, taper: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Transforms of tapered windows without their means, and the means."""
     import torch
 
-    window = patches.shape[-1]
     mean = patches.mean((-2, -1), keepdim=True)
-    spectrum = torch.fft.rfft2((patches - mean) * taper)
-    power = spectrum.real.square() + spectrum.imag.square()
-    noise = power.median(dim=-2, keepdim=True).values / math.log(2)
-    gain = (1 - OVERSUBTRACTION * noise / power.clamp_min(1e-30)).clamp_min(0)
-    frequency = torch.fft.fftfreq(window, 1 / window, device=patches.device)
+    return torch.fft.rfft2((patches - mean) * taper), mean
+
+
+def _power(spectrum: torch.Tensor) -> torch.Tensor:
+    return spectrum.real.square() + spectrum.imag.square()
+
+
+def _noise(power: torch.Tensor) -> torch.Tensor:
+    """Noise power at each fast-scan frequency."""
+    return power.median(dim=-2, keepdim=True).values / math.log(2)
+
+
+def _passed(spectrum: torch.Tensor, gain: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    """Windows after a gain at all but the lowest frequencies, with their means back."""
+    import torch
+
+    window = spectrum.shape[-2]
+    frequency = torch.fft.fftfreq(window, 1 / window, device=gain.device)
     slow = torch.hypot(frequency[:, None], frequency[: window // 2 + 1].abs()) <= PASSED
     gain = torch.where(slow, torch.ones_like(gain), gain)
-    return torch.fft.irfft2(spectrum * gain, s=(window, window)) + mean * taper
+    return torch.fft.irfft2(spectrum * gain, s=(window, window)) + mean
 
 
 def _overlapped(patches: torch.Tensor, step: int) -> torch.Tensor:

@@ -27,6 +27,7 @@ from stem_plugins.restoration.image_checks import (
 )
 from stem_plugins.restoration.pieces import apply_in_pieces, piece_sizes
 from stem_plugins.restoration.standardization import FARTHEST, scale_of
+from stem_plugins.restoration.tail_removal import Tail, estimate_tail, remove_tail
 from stem_plugins.restoration.training_range import pedestal_of, warn_outside
 
 if TYPE_CHECKING:
@@ -317,7 +318,8 @@ def _restore_scaled(image: np.ndarray, task: _Task, report: Callback) -> np.ndar
     model = task.load()
     sizes = piece_sizes((image.shape[0], image.shape[1]), model, task.tile)
     halo = model.halo if task.halo is None else -(-task.halo // model.grid) * model.grid
-    run = partial(_run_piece, model=model, task=task)
+    tail = estimate_tail(image) if model.tail_is_removed else Tail()
+    run = partial(_run_piece, model=model, task=task, tail=tail)
     result = np.empty(image.shape, np.float32)
     for share, place, part in apply_in_pieces(run, image, sizes, halo):
         result[place] = part
@@ -330,11 +332,12 @@ def _restore_scaled(image: np.ndarray, task: _Task, report: Callback) -> np.ndar
     return result
 
 
-def _run_piece(piece: np.ndarray, *, model: ImageModel, task: _Task) -> np.ndarray:
+def _run_piece(piece: np.ndarray, *, model: ImageModel, task: _Task, tail: Tail) -> np.ndarray:
     """Run the model on a piece (y, x), averaged with its mirror image if that is wanted."""
     import torch
 
     height, width = piece.shape
+    piece = remove_tail(piece, tail)
     rest_y, rest_x = -height % model.multiple, -width % model.multiple
     padded = np.pad(
         piece, ((0, rest_y), (0, rest_x)), mode="reflect" if min(piece.shape) > 8 else "edge"

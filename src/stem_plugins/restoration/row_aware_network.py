@@ -3,9 +3,10 @@
 Jitter moves whole scan rows, and once the rows lie where they belong the filter of
 `local_fourier` removes most of what is left; so the network has two parts. Rows are straightened
 along x by least squares against the filtered image; from what that leaves, `RowShifts` weighs what
-every pixel says about its row into a better estimate. The image is straightened by it, filtered
-again, and `ImageRestorer`, a small U-Net at half the sampling, corrects the filtered image: by a
-displacement field times its gradient, for the shifts that remain, plus a correction.
+every pixel says about its row into a better estimate. The image is straightened by it, and filtered
+in windows of two sizes: small ones follow defects and edges, large ones average over more of a
+lattice. `ImageRestorer`, a small U-Net at half the sampling, blends the two and corrects the blend:
+by a displacement field times its gradient, for the shifts that remain, plus a correction.
 
 Tensors are (n, 1, y, x), standardised (mean 0, standard deviation 1), fast scan along x to the
 right; the height is a multiple of 8 and the width of 8.
@@ -19,11 +20,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stem_plugins.restoration.local_fourier import WINDOW, local_fourier_filter
+from stem_plugins.restoration.local_fourier import (
+    WINDOW,
+    filter_with_pilot,
+    local_fourier_filter,
+)
 
 __all__ = [
     "DESIGN",
     "DESIGN_VERSION",
+    "GRID",
     "HALO",
     "MULTIPLE",
     "ImageRestorer",
@@ -36,14 +42,19 @@ __all__ = [
 #: Name of this design in files of weights, and its version: a change that makes older weights
 #: useless raises it.
 DESIGN = "row-aware"
-DESIGN_VERSION = 1
+DESIGN_VERSION = 2
 
 #: Sizes that the network takes are multiples of this [px].
 MULTIPLE = 8
 
-#: Pixels beyond a piece that change it by less than the network errs: a multiple of the distance
-#: of windows, so that a piece sees the windows of the whole image.
-HALO = WINDOW
+#: Edge of the large windows [px].
+LARGE_WINDOW = 2 * WINDOW
+
+#: Pieces begin at multiples of this [px], the distance of large windows, so that they see the
+#: windows of the whole image; and pixels beyond a piece that change it by less than the network
+#: errs.
+GRID = LARGE_WINDOW // 2
+HALO = LARGE_WINDOW
 
 #: Standardised intensities are cut at this many standard deviations: X-ray hits lie beyond.
 LARGEST = 12.0
@@ -137,12 +148,12 @@ class RowShifts(nn.Module):
 
 
 class ImageRestorer(nn.Module):
-    """Correct the filtered image, looking at the straightened one: a U-Net at half the sampling."""
+    """Blend and correct filtered images: a U-Net at half the sampling that sees the image too."""
 
     def __init__(self, widths: tuple[int, int, int] = (48, 96, 160)) -> None:
         super().__init__()
         fine, middle, coarse = widths
-        self.stem = nn.Conv2d(8, fine, 3, padding=1)
+        self.stem = nn.Conv2d(12, fine, 3, padding=1)
         self.fine_in = _Residual(fine)
         self.to_middle = nn.Conv2d(fine, middle, 2, stride=2)
         self.middle_in = nn.Sequential(_Residual(middle), _RowContext(middle))
@@ -154,23 +165,26 @@ class ImageRestorer(nn.Module):
         self.middle_out = nn.Sequential(_Residual(middle), _RowContext(middle), _Residual(middle))
         self.from_middle = nn.Conv2d(middle, fine, 1)
         self.fine_out = nn.Sequential(_RowContext(fine), _Residual(fine))
-        #: Displacement (y, x) and correction of each of four pixels.
-        self.head = nn.Conv2d(fine, 12, 3, padding=1)
+        #: Displacement (y, x), correction, and share of the large windows of each of four pixels.
+        self.head = nn.Conv2d(fine, 16, 3, padding=1)
         _silence(self.head.weight, self.head.bias)
 
-    def forward(self, image: torch.Tensor, filtered: torch.Tensor) -> torch.Tensor:
-        """Return restored images from straightened ones and what the filter made of them."""
-        pair = torch.cat([image.clamp(-LARGEST, LARGEST), filtered], dim=1)
-        fine = self.fine_in(self.stem(functional.pixel_unshuffle(pair, 2)))
+    def forward(
+        self, image: torch.Tensor, small: torch.Tensor, large: torch.Tensor
+    ) -> torch.Tensor:
+        """Return restored images from straightened ones, filtered in small and large windows."""
+        views = torch.cat([image.clamp(-LARGEST, LARGEST), small, large], dim=1)
+        fine = self.fine_in(self.stem(functional.pixel_unshuffle(views, 2)))
         middle = self.middle_in(self.to_middle(fine))
         coarse = self.coarse(self.to_coarse(middle))
         middle = self.middle_out(middle + _twice(self.from_coarse(coarse)))
         fine = self.fine_out(fine + _twice(self.from_middle(middle)))
         change = functional.pixel_shuffle(self.head(functional.relu(fine)), 2)
+        blend = small + torch.sigmoid(change[:, 3:]) * (large - small)
         limit = LARGEST_DISPLACEMENT
         displacement = limit * torch.tanh(change[:, :2] / limit)
-        slope = torch.cat(_gradients(filtered), dim=1)
-        return filtered + (displacement * slope).sum(dim=1, keepdim=True) + change[:, 2:]
+        slope = torch.cat(_gradients(blend), dim=1)
+        return blend + (displacement * slope).sum(dim=1, keepdim=True) + change[:, 2:3]
 
 
 class RestorationNetwork(nn.Module):
@@ -187,7 +201,8 @@ class RestorationNetwork(nn.Module):
         shifts = self.shifts(image)
         with torch.no_grad():
             straight, filtered = _straighten_further(image, shifts.detach())
-        return Restored(self.restorer(straight, filtered), shifts)
+            far = _filtered_far(straight)
+        return Restored(self.restorer(straight, filtered, far), shifts)
 
     def shifts(self, image: torch.Tensor) -> torch.Tensor:
         """Return the shifts of the rows alone, as in `Restored`."""
@@ -268,6 +283,12 @@ def _slide(image: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
 def _filtered(image: torch.Tensor) -> torch.Tensor:
     """Filter in windows half a window apart: a quarter of the work of `model="fft"`."""
     return local_fourier_filter(image, step=WINDOW // 2)
+
+
+def _filtered_far(image: torch.Tensor) -> torch.Tensor:
+    """Filter in large windows, and again by what that has shown."""
+    pilot = local_fourier_filter(image, window=LARGE_WINDOW, step=GRID)
+    return filter_with_pilot(image, pilot, window=LARGE_WINDOW, step=GRID)
 
 
 def _gradients(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

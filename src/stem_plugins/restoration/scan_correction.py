@@ -34,6 +34,10 @@ THIN = 0.25
 #: Gaps are closed by means that reach up to this far, and wider ones by the nearest pixel [px].
 WIDEST = 4
 
+#: Recorded positions that cannot count this much among their neighbours, since rows crowd there,
+#: may count this far away [px], with so small a share at first that only balancing makes use of it.
+CROWDED, FAR, FAR_SHARE = 0.99, 3, 0.003
+
 #: Rounds of balancing. More change sums by less than the edges of the scan do.
 BALANCING = 100
 
@@ -143,8 +147,8 @@ def apply_scan_shifts(data: np.ndarray | da.Array, shifts: ArrayLike) -> np.ndar
     Each position of the regular grid becomes a mean of what was recorded less than a pixel away
     in y and in x, with weights ``w (1 - |Δy|)(1 - |Δx|)``. Where rows left a gap, the mean
     reaches two or four pixels far, and beyond that the nearest pixel is taken. The weight w of
-    each recorded position is balanced so that it counts once in all means together, as far as
-    its neighbours allow.
+    each recorded position is balanced so that it counts once in all means together; where rows
+    crowd, some of them count up to three pixels away for that.
 
     Parameters
     ----------
@@ -194,10 +198,18 @@ def apply_scan_shifts(data: np.ndarray | da.Array, shifts: ArrayLike) -> np.ndar
     array([1., 2., 3., 4.])
     """
     shifts = _kept_inside(checked_shifts(data, shifts))
-    weights, distance = _balanced(shifts)
+    balanced, distance = _balanced(shifts)
     reach = int(np.ceil(distance + np.abs(shifts[..., 0]).max()))
-    positions = np.concatenate([shifts, weights[..., None]], axis=-1)
+    positions = np.concatenate([shifts, balanced], axis=-1)
     return weigh_scan(data, positions, mean_weights, reach=reach)
+
+
+def _inside(shifts: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which positions were recorded within the grid."""
+    place = np.moveaxis(np.indices(shifts.shape[:2]), 0, -1) + shifts
+    last = np.array(shifts.shape[:2]) - 1.0
+    inside: NDArray[np.bool_] = ((place >= 0) & (place <= last)).all(axis=-1)
+    return inside
 
 
 def _kept_inside(shifts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -218,9 +230,9 @@ def mean_weights(
     ----------
     positions, rows, window, scan_rows
         As for `stem_plugins.restoration.scan_grid.Weights`; beside the shift (y, x) of each
-        recorded position stands its weight.
+        recorded position stands its weight, and its share of what lies far away.
     """
-    weights, _ = _coverage(positions[..., :2], rows, window)
+    weights, _ = _coverage(positions[..., :2], rows, window, positions[..., 3])
     weights = weights @ scipy.sparse.diags_array(positions[..., 2].ravel())
     weights = (scipy.sparse.diags_array(1 / weights.sum(axis=1)) @ weights).tocsr()
     # In order, so that the sums of all blocks come out the same to the last digit.
@@ -229,22 +241,41 @@ def mean_weights(
 
 
 def _balanced(shifts: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Weights of recorded positions with which each counts once, and how far they reach [px]."""
+    """Balance what recorded positions count, (scan_y, scan_x, 2), and how far they reach [px].
+
+    The weight of each position, and its share of what lies far away.
+    """
     whole = slice(0, len(shifts))
-    coverage, distance = _coverage(shifts, whole, whole)
+    far = np.zeros(shifts.shape[:2])
+    coverage, distance = _coverage(shifts, whole, whole, far)
+    weights, counted = _count_once(coverage)
+    far[(counted.reshape(far.shape) < CROWDED) & _inside(shifts)] = FAR_SHARE
+    if far.any():
+        coverage, distance = _coverage(shifts, whole, whole, far)
+        weights, _ = _count_once(coverage)
+    return np.stack([weights.reshape(far.shape), far], axis=-1), distance
+
+
+def _count_once(
+    coverage: scipy.sparse.csr_array,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights of recorded positions with which each counts once, and what they then count."""
     across = coverage.T.tocsr()
     weights = np.ones(coverage.shape[1])
     for _ in range(BALANCING):
         counted = across @ (1 / (coverage @ weights))
         # Bounds for what cannot count once: it lies outside, or is alone far and wide.
         weights = 1 / np.clip(counted, 1 / LARGEST_WEIGHT, LARGEST_WEIGHT)
-    return weights.reshape(shifts.shape[:2]), distance
+    return weights, weights * (across @ (1 / (coverage @ weights)))
 
 
 def _coverage(
-    shifts: NDArray[np.float64], rows: slice, window: slice
+    shifts: NDArray[np.float64], rows: slice, window: slice, far: NDArray[np.float64]
 ) -> tuple[scipy.sparse.csr_array, float]:
-    """How recorded positions cover those of the grid, and from how far at most [px]."""
+    """How recorded positions cover those of the grid, and from how far at most [px].
+
+    `far` is the share of what lies far away, for each recorded position.
+    """
     radius = 1
     weights = _hats(shifts, rows, window, radius)
     while (thin := weights.sum(axis=1) < THIN).any() and radius < WIDEST:
@@ -254,8 +285,11 @@ def _coverage(
     if thin.any():
         nearest, furthest = _nearest(shifts, rows, window, thin)
         weights, distance = _replaced(weights, thin, nearest), max(distance, furthest)
+    if far.any():
+        shares = scipy.sparse.diags_array(far.ravel())
+        weights = (weights + _hats(shifts, rows, window, FAR) @ shares).tocsr()
     weights.eliminate_zeros()
-    return weights, distance
+    return weights, max(distance, FAR)
 
 
 def _replaced(

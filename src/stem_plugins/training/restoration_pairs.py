@@ -10,6 +10,7 @@ import torch
 
 from stem_plugins.restoration.distortions import Distortions, distort, row_jitter
 from stem_plugins.restoration.standardization import scale_of
+from stem_plugins.restoration.tail_removal import estimate_tail, remove_tail
 from stem_plugins.restoration.training_range import TrainingRange
 from stem_plugins.training.restoration_images import clean_image
 
@@ -26,7 +27,10 @@ FEWEST_ELECTRONS = 200
 
 
 class Pair(NamedTuple):
-    """One patch. Both images are (y, x) float32, on the scale of the distorted one."""
+    """One patch. Both images are (y, x) float32, on the scale of the distorted one.
+
+    `distorted` is what the network sees: without the part of the tail that is known from the noise.
+    """
 
     distorted: np.ndarray
     clean: np.ndarray
@@ -85,10 +89,13 @@ def draw_pair(size: int, rng: np.random.Generator, *, content: str | None = None
         mean, deviation = scale_of(distorted)
         if deviation > 0:
             break
-    scaled = [
-        ((image - mean) / deviation).astype(np.float32) for image in (distorted, clean[inside])
-    ]
-    return Pair(scaled[0], scaled[1], shifts[MARGIN:-MARGIN].astype(np.float32))
+    scaled = (distorted - mean) / deviation
+    return Pair(
+        # As `restore` does: the network sees no tail that the noise gives away.
+        remove_tail(scaled, estimate_tail(scaled)),
+        ((clean[inside] - mean) / deviation).astype(np.float32),
+        shifts[MARGIN:-MARGIN].astype(np.float32),
+    )
 
 
 def draw_batch(count: int, size: int, rng: np.random.Generator) -> Batch:

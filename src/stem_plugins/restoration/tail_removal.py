@@ -1,0 +1,264 @@
+"""Find the fast-scan tail in the colour of the noise, and take it back.
+
+Electrons arrive at random, so that noise is white until a slow detector smears it along the row:
+what the noise power falls to at high fast-scan frequencies is the transfer of the tail, |H|²,
+whatever was imaged, and as a tail only points forwards, H follows from it. Nothing else in an
+image could tell: a tail moves all columns alike, and a moved column looks like any other.
+
+The power at a fast-scan frequency is the median over the higher slow-scan frequencies, where
+structure takes few and jitter adds least. It may still add something: the fit follows the lower
+edge of the spectrum, frequencies whose power is not the same at lower slow-scan frequencies, as
+that of noise would be, count less, and where none of the profiles of thesis eq. 2.17 and 2.18 fits
+most frequencies no tail is taken to be there. Noise that was added behind the detector hides part
+of a tail, and that part stays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import Literal, NamedTuple
+
+import numpy as np
+import scipy.signal
+from numpy.typing import NDArray
+
+from stem_plugins.restoration.detector_response import check_real_image, tail_weights
+
+__all__ = ["Tail", "estimate_tail", "remove_tail"]
+
+#: Edge of the windows whose spectra are taken, and their distance [px].
+WINDOW, STEP = 64, 32
+
+#: About so many windows suffice, and so many are transformed at once.
+MOST_WINDOWS, WINDOWS_AT_ONCE = 900, 64
+
+#: Fast-scan frequencies below this one [cycles per window] hold structure in every image.
+LOWEST = 6
+
+#: Longest decays that are sought [px]; both delay structure by about 0.8 px.
+LONGEST = {"lorentzian": 8.0, "exponential": 1.5}
+
+#: Ratio of the power at low and high slow-scan frequencies above which a frequency counts less.
+UNLIKE_NOISE = 1.15
+
+#: A profile fits where so many frequencies lie within three standard deviations, with so large a
+#: mean square deviation, and the frequencies have on average so much of the weight of pure noise.
+FITTING, LARGEST_MISFIT, LEAST_WEIGHT = 0.8, 1.2, 0.4
+
+#: By so much, in terms of χ², a tail has to fit better than none, and an exponential one better
+#: than a Lorentzian: high frequencies hardly tell them apart, and detectors were found to have
+#: the latter (thesis section 2.2.3).
+EVIDENCE = 9.0
+
+#: Pixels behind an electron from which its tail is taken back.
+REACH = 64
+
+Profile = Literal["lorentzian", "exponential"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tail:
+    """Response of a detector along the fast scan.
+
+    Parameters
+    ----------
+    decay
+        α, decay of the response over dwell time [px]; 0: no tail.
+    profile
+        As for `tail_weights`.
+    """
+
+    decay: float = 0.0
+    profile: Profile = "lorentzian"
+
+
+def estimate_tail(image: np.ndarray) -> Tail:
+    """Find the fast-scan tail of an image from its noise.
+
+    Parameters
+    ----------
+    image
+        (y, x), real and finite, fast scan along x to the right, as recorded: resampling or
+        filtering colours the noise too.
+
+    Returns
+    -------
+    Tail
+        Without a decay where the noise shows no tail, or the image no noise, or less than 64 px.
+        It is the same for ``a·x + b``.
+
+    Raises
+    ------
+    ValueError
+        The image is not two-dimensional, real and finite.
+
+    Notes
+    -----
+    The decay, of seventy of either profile, that explains the noise power at high fast-scan
+    frequencies best. How near it comes: ``benchmarks/detector_tail.py``. Straight edges that jitter
+    breaks up look like noise with a tail where there is hardly anything else in the image.
+
+    References
+    ----------
+    T. Friedrich, thesis, University of Antwerp (2023), eq. 2.16 to 2.18 for the profiles; the
+    estimate is our own.
+
+    Examples
+    --------
+    >>> from stem_plugins.restoration import fast_scan_tail
+    >>> counts = np.random.default_rng(0).poisson(2.0, (256, 256))
+    >>> estimate_tail(counts)
+    Tail(decay=0.0, profile='lorentzian')
+    >>> bool(abs(estimate_tail(fast_scan_tail(counts, decay=4.0)).decay - 4) < 0.5)
+    True
+    """
+    image = check_real_image(image)
+    if image.ndim != 2:
+        raise ValueError(f"The image must have two axes (y, x), not {image.ndim}.")
+    if min(image.shape) < WINDOW:
+        return Tail()
+    noise = _noise_power(image)
+    if not (noise.power > 0).all():
+        return Tail()
+    candidates = _candidates()
+    # What the median of so many |F|² scatters by, where neighbouring windows share half of their
+    # pixels; the rest is what windows and profiles are not exact in.
+    scatter = 0.02 + math.sqrt(13 / (noise.windows * WINDOW))
+    weight = np.minimum(1, UNLIKE_NOISE * noise.power / noise.below) ** 2
+    deviation = _deviation(np.log(noise.power) - candidates.transfer, weight, scatter)
+    above = deviation > 0
+    square = deviation**2
+    misfit = (weight * np.where(above, square / (1 + square / 9), square)).sum(axis=1)
+    best = int(np.argmin(misfit + candidates.handicap))
+    fits = (
+        np.average(np.abs(deviation[best]) < 3, weights=weight) > FITTING
+        and misfit[best] < LARGEST_MISFIT * weight.sum()
+        and weight.mean() > LEAST_WEIGHT
+    )
+    return candidates.tails[best] if fits else Tail()
+
+
+def remove_tail(image: np.ndarray, tail: Tail) -> NDArray[np.float32]:
+    """Take a fast-scan tail back.
+
+    Parameters
+    ----------
+    image
+        (..., y, x), real and finite, fast scan along x to the right.
+    tail
+        As from `estimate_tail`.
+
+    Returns
+    -------
+    ndarray
+        float32, the same shape: `fast_scan_tail` undone. Left of the image lies its mirror image.
+
+    Raises
+    ------
+    ValueError
+        The image is not real and finite, or the tail unknown to `tail_weights`.
+
+    Notes
+    -----
+    Exact but for the 64 px after which nothing is taken back. No frequency grows by more than a
+    factor of 5, because a tail is strongest in the pixel it starts in.
+
+    Examples
+    --------
+    >>> from stem_plugins.restoration import fast_scan_tail
+    >>> image = np.random.default_rng(0).random((4, 128))
+    >>> smeared = fast_scan_tail(image, decay=4.0)
+    >>> float(abs(remove_tail(smeared, Tail(4.0)) - image)[:, 8:].max().round(2))
+    0.0
+    """
+    image = check_real_image(image).astype(np.float32)
+    width = image.shape[-1]
+    if tail.decay == 0 or width < 2:
+        return image
+    inverse = _inverse(tail)
+    before = np.arange(1 - REACH, 0) % (2 * width)
+    before = np.where(before < width, before, 2 * width - 1 - before)
+    padded = np.concatenate([image[..., before], image], axis=-1)
+    kernel = inverse.reshape((1,) * (image.ndim - 1) + (-1,))
+    sharpened = scipy.signal.oaconvolve(padded, kernel, mode="valid", axes=-1)
+    return sharpened.astype(np.float32, copy=False)
+
+
+class _NoisePower(NamedTuple):
+    """Median power at fast-scan frequencies from `LOWEST` on, over all windows."""
+
+    #: At the upper half of slow-scan frequencies, and at the lower.
+    power: NDArray[np.float64]
+    below: NDArray[np.float64]
+    windows: int
+
+
+class _Candidates(NamedTuple):
+    tails: tuple[Tail, ...]
+    #: log |H|², (tails, frequencies).
+    transfer: NDArray[np.float64]
+    #: What each has to make up for, (tails,).
+    handicap: NDArray[np.float64]
+
+
+def _noise_power(image: np.ndarray) -> _NoisePower:
+    windows = np.lib.stride_tricks.sliding_window_view(image, (WINDOW, WINDOW))[::STEP, ::STEP]
+    # Of large images windows from all over it.
+    every = max(1, math.floor(math.sqrt(windows.shape[0] * windows.shape[1] / MOST_WINDOWS)))
+    windows = windows[::every, ::every]
+    count = windows.shape[0] * windows.shape[1]
+    taper = np.hanning(WINDOW + 2)[1:-1]
+    taper = taper[:, None] * taper
+    upper = np.abs(np.fft.fftfreq(WINDOW)) >= 0.25
+    power, below = np.zeros((2, WINDOW // 2 - LOWEST))
+    places = np.indices(windows.shape[:2]).reshape(2, -1)
+    for first in range(0, count, WINDOWS_AT_ONCE):
+        part = windows[tuple(places[:, first : first + WINDOWS_AT_ONCE])].astype(float)
+        spectrum = np.fft.rfft2((part - part.mean(axis=(1, 2), keepdims=True)) * taper)
+        square = np.abs(spectrum[..., LOWEST:-1]) ** 2
+        power += np.median(square[:, upper], axis=1).sum(axis=0)
+        below += np.median(square[:, ~upper], axis=1).sum(axis=0)
+    return _NoisePower(power, below.clip(1e-300), count)
+
+
+def _deviation(
+    ratio: NDArray[np.float64], weight: NDArray[np.float64], scatter: float
+) -> NDArray[np.float64]:
+    """Deviations of the spectrum from each candidate, (tails, frequencies) [standard deviations].
+
+    The noise level of a candidate follows the lower edge: what lies above counts little.
+    """
+    level = np.quantile(ratio, 0.25, axis=1, keepdims=True)
+    for _ in range(12):
+        above = np.maximum((ratio - level) / (2 * scatter), 1)
+        counted = weight / above**2
+        level = (counted * ratio).sum(axis=1, keepdims=True) / counted.sum(axis=1, keepdims=True)
+    deviation: NDArray[np.float64] = (ratio - level) / scatter
+    return deviation
+
+
+@functools.cache
+def _candidates() -> _Candidates:
+    tails = [Tail()]
+    profiles: tuple[Profile, ...] = ("lorentzian", "exponential")
+    for profile in profiles:
+        longest = LONGEST[profile]
+        tails += [Tail(float(decay), profile) for decay in np.geomspace(longest / 30, longest, 70)]
+    # Long enough that the windows see no end of it.
+    length = 10 * WINDOW
+    weights = [tail_weights(tail.decay, length, tail.profile) for tail in tails]
+    transfer = np.abs(np.fft.rfft(weights, axis=1)[:, ::10]) ** 2
+    handicap = [EVIDENCE * ((tail.decay > 0) + (tail.profile == "exponential")) for tail in tails]
+    return _Candidates(tuple(tails), np.log(transfer[:, LOWEST:-1]), np.array(handicap))
+
+
+@functools.lru_cache(maxsize=256)
+def _inverse(tail: Tail) -> NDArray[np.float32]:
+    """Causal filter that undoes a tail, with sum 1."""
+    weights = tail_weights(tail.decay, REACH, tail.profile)
+    impulse = np.zeros(REACH)
+    impulse[0] = 1
+    inverse = scipy.signal.lfilter([1.0], weights, impulse)
+    return np.asarray(inverse / inverse.sum(), np.float32)
