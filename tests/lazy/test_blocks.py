@@ -1,5 +1,6 @@
 """Blocks of scan rows: complete, whole detectors, one pass, also on worker processes."""
 
+import pickle
 import time
 
 import dask
@@ -127,6 +128,8 @@ def test_blocks_of_files_are_read_in_the_task_that_uses_them():
     whole = map_scan_blocks(offset_and_shape, data, list)
     assert whole.compute() == expected
     assert len(dict(whole.dask)) == 5  # four blocks, one join
+    sent = pickle.loads(pickle.dumps(data))
+    assert map_scan_blocks(offset_and_shape, sent, list).compute() == expected
     for changed in (data + 0, data.rechunk((2, 4, 3, 2)), data.rechunk((5, 6, 1, 1))):
         assert map_scan_blocks(offset_and_shape, changed, len).compute() >= 1
     assert map_scan_blocks(offset_and_shape, data + 0, list).compute() == expected

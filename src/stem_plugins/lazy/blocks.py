@@ -145,20 +145,13 @@ def array_of_blocks(
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
 
-    layer = _file_blocks()(
-        {(name, i, j, 0, 0): (_read_block, read, *place) for (i, j), place in _places(chunks)}
+    from stem_plugins.lazy.file_blocks import FileBlocks
+
+    layer = FileBlocks(
+        {(name, i, j, 0, 0): (_read_block, read, *place) for (i, j), place in _places(chunks)}, read
     )
-    layer.read = read
     meta = np.empty((0, 0, 0, 0), dtype)
     return da.Array(HighLevelGraph({name: layer}, {name: set()}), name, chunks, meta=meta)
-
-
-@functools.cache
-def _file_blocks() -> Any:
-    """Return the class of layers whose blocks are read by one function."""
-    from dask.highlevelgraph import MaterializedLayer
-
-    return type("FileBlocks", (MaterializedLayer,), {"read": None})
 
 
 def _places(
@@ -215,9 +208,12 @@ def map_scan_blocks(
     from dask.delayed import Delayed
     from dask.highlevelgraph import HighLevelGraph
 
+    from stem_plugins.lazy.file_blocks import FileBlocks
+
     data = chunk_by_scan_rows(data)
     name = f"scan-{tokenize(function, join, data.name)}"
-    read = getattr(data.dask.layers.get(data.name), "read", None)
+    layer = data.dask.layers.get(data.name)
+    read = layer.read if isinstance(layer, FileBlocks) else None
     graph: dict[Any, Any] = {}
     grid: list[list[Any]] = [[] for _ in data.chunks[0]]
     for (i, j), place in _places(data.chunks):
