@@ -45,7 +45,7 @@ UNLIKE_NOISE = 1.15
 
 #: A profile fits where so many frequencies lie within three standard deviations, with so large a
 #: mean square deviation, and the frequencies have on average so much of the weight of pure noise.
-FITTING, LARGEST_MISFIT, LEAST_WEIGHT = 0.8, 1.2, 0.4
+FITTING, LARGEST_MISFIT, LEAST_WEIGHT = 0.8, 1.2, 0.65
 
 #: By so much, in terms of χ², a tail has to fit better than none, and an exponential one better
 #: than a Lorentzian: high frequencies hardly tell them apart, and detectors were found to have
@@ -192,7 +192,8 @@ class _NoisePower(NamedTuple):
     #: At the upper half of slow-scan frequencies, and at the lower.
     power: NDArray[np.float64]
     below: NDArray[np.float64]
-    windows: int
+    #: Windows that share it as equals would: bright ones hold most of the noise.
+    windows: float
 
 
 class _Candidates(NamedTuple):
@@ -213,14 +214,18 @@ def _noise_power(image: np.ndarray) -> _NoisePower:
     taper = taper[:, None] * taper
     upper = np.abs(np.fft.fftfreq(WINDOW)) >= 0.25
     power, below = np.zeros((2, WINDOW // 2 - LOWEST))
+    total, squares = 0.0, 0.0
     places = np.indices(windows.shape[:2]).reshape(2, -1)
     for first in range(0, count, WINDOWS_AT_ONCE):
         part = windows[tuple(places[:, first : first + WINDOWS_AT_ONCE])].astype(float)
         spectrum = np.fft.rfft2((part - part.mean(axis=(1, 2), keepdims=True)) * taper)
         square = np.abs(spectrum[..., LOWEST:-1]) ** 2
-        power += np.median(square[:, upper], axis=1).sum(axis=0)
+        each = np.median(square[:, upper], axis=1)
+        power += each.sum(axis=0)
+        total += each.mean(axis=1).sum()
+        squares += (each.mean(axis=1) ** 2).sum()
         below += np.median(square[:, ~upper], axis=1).sum(axis=0)
-    return _NoisePower(power, below.clip(1e-300), count)
+    return _NoisePower(power, below.clip(1e-300), total**2 / max(squares, 1e-300))
 
 
 def _deviation(
