@@ -112,6 +112,31 @@ def test_cuts_cover_an_axis_once(size, piece, halo):
     assert kept == list(range(size))
 
 
+def test_wide_images_are_straightened_by_whole_rows(rng, monkeypatch):
+    """Half of a row says less than the whole row about where it lies."""
+    truth = columns((96, 1152), spacing=14)
+    image = distort(0.1 * truth, pixel_size=0.15, dose=2e3, rng=rng)
+    whole = restore(image)
+    monkeypatch.setattr("stem_plugins.restoration.pieces.WIDEST", 384)
+    assert piece_sizes(image.shape, load_model("default"))[1] < 384
+    assert rms(restore(image) - whole) < 0.01 * whole.std()
+
+
+def test_a_tail_is_taken_back_before_the_network_sees_it(rng):
+    """Of a crystal that does not move, the phase of its waves along x."""
+    x = np.arange(256)
+    wave = np.tile(1 + np.cos(2 * np.pi * x / 16), (256, 1))
+    tailed = Distortions(jitter=(0.0, 0.0), tail=6.0)
+    image = distort(0.1 * wave, pixel_size=0.15, dose=2e4, rng=rng, distortions=tailed)
+
+    def place(picture):
+        return np.angle(np.exp(2j * np.pi * x / 16) @ picture.sum(axis=0)) * 16 / (2 * np.pi)
+
+    assert place(image) > 0.6
+    assert abs(place(restore(image))) < 0.15
+    assert place(restore(image, model="fft")) > 0.6
+
+
 def test_pieces_of_large_images_are_small(random_weights):
     for model in (load_model("fft"), load_model(random_weights)):
         for side in (2048, 8192, 16384):

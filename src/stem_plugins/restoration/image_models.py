@@ -33,7 +33,7 @@ class ImageModel:
         As the user gave it.
     run
         Restores standardised images, (n, 1, y, x) float32, fast scan along x; the sides are
-        multiples of `multiple`.
+        multiples of `multiple`. Takes what `find_rows` has found too, where there is one.
     multiple
         Sides of what `run` takes are multiples of this [px].
     grid
@@ -50,10 +50,13 @@ class ImageModel:
         Whether results are brought back to the mean of the image: no distortion changes it.
     tail_is_removed
         Whether the tail that the noise gives away is taken back before (`estimate_tail`).
+    find_rows
+        Finds out where rows belong, (n, y, 2), from standardised images of whole rows;
+        ``None``: the model does not ask for it.
     """
 
     name: str
-    run: Callable[[torch.Tensor], torch.Tensor]
+    run: Callable[..., torch.Tensor]
     multiple: int
     grid: int
     halo: int
@@ -62,6 +65,7 @@ class ImageModel:
     trained_on: TrainingRange | None = None
     mean_is_kept: bool = False
     tail_is_removed: bool = False
+    find_rows: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
 @functools.lru_cache(maxsize=4)
@@ -79,13 +83,9 @@ def _load(path: Path | None, name: str, stamp: int, device: str) -> ImageModel:
     network = _row_aware(weights).to(device)
     # Channels last is twice as fast on processors.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def run(image: torch.Tensor) -> torch.Tensor:
-        return network(image).image
-
     return ImageModel(
         name,
-        run,
+        network.restore,
         multiple=row_aware_network.MULTIPLE,
         grid=row_aware_network.GRID,
         halo=row_aware_network.HALO,
@@ -94,6 +94,7 @@ def _load(path: Path | None, name: str, stamp: int, device: str) -> ImageModel:
         trained_on=TrainingRange.from_details(weights.details),
         mean_is_kept=True,
         tail_is_removed=True,
+        find_rows=network.find_rows,
     )
 
 

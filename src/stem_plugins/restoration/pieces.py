@@ -12,7 +12,7 @@ import numpy as np
 
 from stem_plugins.restoration.image_models import ImageModel
 
-__all__ = ["Piece", "apply_in_pieces", "cut", "piece_sizes"]
+__all__ = ["Piece", "apply_in_pieces", "cut", "piece_sizes", "strip_height"]
 
 #: A piece that holds a multiple of the row-aware network's context may be cut across its rows.
 WIDEST = 2304
@@ -21,6 +21,9 @@ WIDEST = 2304
 #: 2.4 kB for each, the row-aware one 0.4 kB.
 SQUARE_PIXELS = 2**18
 STRIP_PIXELS = 2**20
+
+#: About how many pixels a strip has from which rows are found: 0.2 kB for each.
+ROW_PIXELS = 2**21
 
 #: One piece along one axis: what is needed, and what is kept of it.
 Piece = tuple[slice, slice]
@@ -51,6 +54,19 @@ def piece_sizes(
     return fitting(tile or max(2 * model.halo, STRIP_PIXELS / width)), width
 
 
+def strip_height(width: int, model: ImageModel) -> int:
+    """Choose the height of strips of whole rows from which rows are found [px].
+
+    Parameters
+    ----------
+    width
+        Of the image with the fast scan along x.
+    model
+        Its grid and halo.
+    """
+    return max(1, round(max(2 * model.halo, ROW_PIXELS / width) / model.grid)) * model.grid
+
+
 def cut(size: int, piece: int, halo: int) -> Iterator[Piece]:
     """Cut an axis into pieces.
 
@@ -79,7 +95,7 @@ def cut(size: int, piece: int, halo: int) -> Iterator[Piece]:
 
 
 def apply_in_pieces(
-    function: Callable[[np.ndarray], np.ndarray],
+    function: Callable[[np.ndarray, slice], np.ndarray],
     image: np.ndarray,
     sizes: tuple[int, int],
     halo: int,
@@ -89,7 +105,7 @@ def apply_in_pieces(
     Parameters
     ----------
     function
-        Takes and returns an image (y, x).
+        Takes a part of the image (y, x) and which rows it has, and returns an image.
     image
         The whole, (y, x).
     sizes
@@ -110,7 +126,7 @@ def apply_in_pieces(
     along_x = list(cut(image.shape[1], sizes[1], halo))
     for row, (needed_y, kept_y) in enumerate(along_y):
         for column, (needed_x, kept_x) in enumerate(along_x):
-            result = function(image[needed_y, needed_x])
+            result = function(image[needed_y, needed_x], needed_y)
             inner = (_within(kept_y, needed_y), _within(kept_x, needed_x))
             share = (row * len(along_x) + column + 1) / (len(along_y) * len(along_x))
             yield share, (kept_y, kept_x), result[inner]

@@ -25,19 +25,23 @@ from stem_plugins.restoration.image_checks import (
     real_images,
     warn_of_image,
 )
-from stem_plugins.restoration.pieces import apply_in_pieces, piece_sizes
+from stem_plugins.restoration.pieces import apply_in_pieces, cut, piece_sizes, strip_height
 from stem_plugins.restoration.standardization import FARTHEST, scale_of
 from stem_plugins.restoration.tail_removal import Tail, estimate_tail, remove_tail
 from stem_plugins.restoration.training_range import pedestal_of, warn_outside
 
 if TYPE_CHECKING:
     import dask.array as da
+    import torch
 
     from stem_plugins.restoration.image_models import ImageModel
 
 __all__ = ["restore"]
 
 Callback = Callable[[float], object]
+
+#: About what share of the time it takes to find out where rows belong.
+SHARE_OF_ROWS = 0.4
 
 #: Sides below which rows cannot be compared [px].
 SMALLEST_EXAMINED = 8
@@ -315,15 +319,34 @@ def _turned_back(image: np.ndarray, task: _Task) -> np.ndarray:
 
 def _restore_scaled(image: np.ndarray, task: _Task, report: Callback) -> np.ndarray:
     """Restore a standardised image whose fast scan runs along x to the right."""
+    if not task.ensemble:
+        return _restore_once(image, task, report)
+    restored = _restore_once(image, task, lambda share: report(share / 2))
+    mirrored = _restore_once(image[::-1], task, lambda share: report((1 + share) / 2))
+    restored += mirrored[::-1]
+    restored /= 2
+    return restored
+
+
+def _restore_once(image: np.ndarray, task: _Task, report: Callback) -> np.ndarray:
     model = task.load()
+    tail = estimate_tail(image) if model.tail_is_removed else Tail()
+    rows, begun = None, 0.0
+    if model.find_rows is not None:
+        rows, begun = np.empty((len(image), 2), np.float32), SHARE_OF_ROWS
+        for share, kept, found in _found_rows(image, task, tail):
+            rows[kept] = found
+            report(begun * share)
+
+    def run(piece: np.ndarray, where: slice) -> np.ndarray:
+        return _run_piece(remove_tail(piece, tail), None if rows is None else rows[where], task)
+
     sizes = piece_sizes((image.shape[0], image.shape[1]), model, task.tile)
     halo = model.halo if task.halo is None else -(-task.halo // model.grid) * model.grid
-    tail = estimate_tail(image) if model.tail_is_removed else Tail()
-    run = partial(_run_piece, model=model, task=task, tail=tail)
     result = np.empty(image.shape, np.float32)
     for share, place, part in apply_in_pieces(run, image, sizes, halo):
         result[place] = part
-        report(share)
+        report(begun + (1 - begun) * share)
     if model.mean_is_kept:
         # Outliers do not count, as for the standardisation.
         result += np.float32(
@@ -332,24 +355,56 @@ def _restore_scaled(image: np.ndarray, task: _Task, report: Callback) -> np.ndar
     return result
 
 
-def _run_piece(piece: np.ndarray, *, model: ImageModel, task: _Task, tail: Tail) -> np.ndarray:
-    """Run the model on a piece (y, x), averaged with its mirror image if that is wanted."""
+def _found_rows(
+    image: np.ndarray, task: _Task, tail: Tail
+) -> Iterator[tuple[float, slice, np.ndarray]]:
+    """Find where the rows of an image belong, strip by strip: share done, rows, shifts."""
     import torch
 
+    model = task.load()
+    assert model.find_rows is not None
+    for needed, kept in cut(len(image), strip_height(image.shape[1], model), model.halo):
+        with _ready_for_torch(task) as device:
+            strip = _tensor(remove_tail(image[needed], tail), model, device)
+            with torch.inference_mode():
+                shifts = model.find_rows(strip)[0].float().cpu().numpy()
+        first = kept.start - needed.start
+        yield kept.stop / len(image), kept, shifts[first : first + kept.stop - kept.start]
+
+
+def _run_piece(piece: np.ndarray, rows: np.ndarray | None, task: _Task) -> np.ndarray:
+    """Run the model on a piece (y, x) whose rows are known, if the model wants to know."""
+    import torch
+
+    model = task.load()
     height, width = piece.shape
-    piece = remove_tail(piece, tail)
-    rest_y, rest_x = -height % model.multiple, -width % model.multiple
-    padded = np.pad(
-        piece, ((0, rest_y), (0, rest_x)), mode="reflect" if min(piece.shape) > 8 else "edge"
-    )
+    with _ready_for_torch(task) as device, torch.inference_mode():
+        image = _tensor(piece, model, device)
+        if rows is None:
+            result = model.run(image)
+        else:
+            below = np.pad(rows, ((0, image.shape[-2] - height), (0, 0)), mode="edge")
+            result = model.run(image, torch.from_numpy(below)[None].to(device))
+        restored: np.ndarray = result[0, 0, :height, :width].float().cpu().numpy()
+        return restored
+
+
+def _tensor(piece: np.ndarray, model: ImageModel, device: str) -> torch.Tensor:
+    """A piece (y, x), as large as the model wants it, as (1, 1, y, x)."""
+    import torch
+
+    rest_y, rest_x = (-size % model.multiple for size in piece.shape)
+    mode: Literal["reflect", "edge"] = "reflect" if min(piece.shape) > 8 else "edge"
+    padded = np.pad(piece, ((0, rest_y), (0, rest_x)), mode=mode)
+    return torch.from_numpy(padded)[None, None].to(device)
+
+
+@contextlib.contextmanager
+def _ready_for_torch(task: _Task) -> Iterator[str]:
+    """Name the device and compute in the precision that the task asks for."""
     device = _device(task.device)
-    with torch.inference_mode(), _precision(task.precision, device):
-        image = torch.from_numpy(padded)[None, None].to(device)
-        result = model.run(image)
-        if task.ensemble:
-            mirrored = model.run(image.flip(2))
-            result = (result + mirrored.flip(2)) / 2
-        return result[0, 0, :height, :width].float().cpu().numpy()
+    with _precision(task.precision, device):
+        yield device
 
 
 def _precision(precision: str, device: str) -> contextlib.AbstractContextManager[object]:

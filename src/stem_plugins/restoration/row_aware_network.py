@@ -54,7 +54,7 @@ LARGE_WINDOW = 2 * WINDOW
 #: windows of the whole image; and pixels beyond a piece that change it by less than the network
 #: errs.
 GRID = LARGE_WINDOW // 2
-HALO = LARGE_WINDOW
+HALO = GRID
 
 #: Standardised intensities are cut at this many standard deviations: X-ray hits lie beyond.
 LARGEST = 12.0
@@ -199,13 +199,26 @@ class RestorationNetwork(nn.Module):
         """Restore standardised images, (n, 1, y, x), whose sides are multiples of 8."""
         image = image.contiguous()
         shifts = self.shifts(image)
+        return Restored(self.restore(image, _refined(image, shifts)), shifts)
+
+    def find_rows(self, image: torch.Tensor) -> torch.Tensor:
+        """Return by how much each row is to be put back, (n, y, 2), from whole rows.
+
+        A part of an image whose rows are known can be restored by itself.
+        """
+        image = image.contiguous()
+        return _refined(image, self.shifts(image))
+
+    def restore(self, image: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Restore images, or parts of them, whose rows are known from `find_rows`."""
         with torch.no_grad():
-            straight, filtered = _straighten_further(image, shifts.detach())
-            far = _filtered_far(straight)
-        return Restored(self.restorer(straight, filtered, far), shifts)
+            straight = straighten(image[:, 0], rows)[:, None]
+            small, large = _filtered(straight), _filtered_far(straight)
+        restored: torch.Tensor = self.restorer(straight, small, large)
+        return restored
 
     def shifts(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the shifts of the rows alone, as in `Restored`."""
+        """Return the shifts of the rows as `RowShifts` gives them, as in `Restored`."""
         with torch.no_grad():
             first = _shifts_along_x(image, _filtered(image))
             # Rows stay rows: along y they are moved when all is known.
@@ -214,15 +227,13 @@ class RestorationNetwork(nn.Module):
         return first + self.row_shifts(moved, filtered)
 
 
-def _straighten_further(
-    image: torch.Tensor, shifts: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Straighten the image, and again by what it then shows; return it and it filtered."""
-    for _ in range(REFINEMENTS + 1):
+@torch.no_grad()
+def _refined(image: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
+    """Straighten the image, and correct the shifts by what it then shows."""
+    for _ in range(REFINEMENTS):
         straight = straighten(image[:, 0], shifts)[:, None]
-        filtered = _filtered(straight)
-        shifts = shifts + _shifts_along_x(straight, filtered)
-    return straight, filtered
+        shifts = shifts + _shifts_along_x(straight, _filtered(straight))
+    return shifts
 
 
 def _shifts_along_x(image: torch.Tensor, filtered: torch.Tensor) -> torch.Tensor:

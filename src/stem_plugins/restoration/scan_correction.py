@@ -208,8 +208,7 @@ def _inside(shifts: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which positions were recorded within the grid."""
     place = np.moveaxis(np.indices(shifts.shape[:2]), 0, -1) + shifts
     last = np.array(shifts.shape[:2]) - 1.0
-    inside: NDArray[np.bool_] = ((place >= 0) & (place <= last)).all(axis=-1)
-    return inside
+    return np.asarray(((place >= 0) & (place <= last)).all(axis=-1))
 
 
 def _kept_inside(shifts: NDArray[np.float64]) -> NDArray[np.float64]:
