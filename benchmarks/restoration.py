@@ -58,12 +58,12 @@ def columns(realisations: int) -> Iterator[Task]:
                 )
 
 
-def breadth() -> Iterator[Task]:
-    """Yield the images that are no bright columns."""
+def breadth(realisation: int = 0) -> Iterator[Task]:
+    """Yield the images that are no bright columns, with one realisation of noise and jitter."""
     for index, scene in enumerate(scenes()):
         # On pixels of 1 Å the dose is the number of electrons of the beam that visit a pixel.
         electrons = scene.counts / scene.image.mean()
-        rng = np.random.default_rng([2027, index])
+        rng = np.random.default_rng([2027, index, realisation] if realisation else [2027, index])
         image = distort(
             scene.image, pixel_size=1.0, dose=electrons, rng=rng, distortions=DISTORTIONS
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -287,23 +288,40 @@ def _restore_image(image: np.ndarray, task: _Task, report: Callback) -> np.ndarr
     np.multiply(_turned_back(restored, task), deviation, out=maps[0], **in_double)
     np.add(maps[0], mean, out=maps[0], **in_double)
     if (task.evidence or task.pedestal) and min(image.shape) >= SMALLEST_EXAMINED:
-        found = examine(turned, restored)
-        if (trained := task.load().trained_on) is not None:
-            warn_outside(trained, found.noise, restored)
-        if task.pedestal:
-            pedestal = pedestal_of(found.noise, float(restored.mean()))
-            maps[0] -= 0 if pedestal is None else pedestal * deviation + mean
-        if task.evidence:
-            done = iter(range(1, rounds))
-            spread = spread_map(
-                restored, found, lambda one: _restore_scaled(one, task, in_rounds(next(done)))
-            )
-            maps[1] = _turned_back(found.consistency, task)
-            maps[2] = _turned_back(found.unexplained, task)
-            maps[3] = _turned_back(spread, task) * deviation
+        _examine(maps, turned, restored, (mean, deviation), task, in_rounds)
     if missing is not None:
         maps[:, missing] = np.nan
     return maps
+
+
+def _examine(
+    maps: np.ndarray,
+    turned: np.ndarray,
+    restored: np.ndarray,
+    scale: tuple[float, float],
+    task: _Task,
+    in_rounds: Callable[[int], Callback],
+) -> None:
+    """Put the evidence, where it is wanted, into the maps, and take a pedestal off the image.
+
+    `turned` and `restored` are standardised with the mean and deviation in `scale`; further
+    restorations report to ``in_rounds(number)``.
+    """
+    mean, deviation = scale
+    found = examine(turned, restored)
+    if (trained := task.load().trained_on) is not None:
+        warn_outside(trained, found.noise, restored)
+    if task.pedestal:
+        pedestal = pedestal_of(found.noise, float(restored.mean()))
+        maps[0] -= 0 if pedestal is None else pedestal * deviation + mean
+    if task.evidence:
+        number = itertools.count(1)
+        spread = spread_map(
+            restored, found, lambda one: _restore_scaled(one, task, in_rounds(next(number)))
+        )
+        maps[1] = _turned_back(found.consistency, task)
+        maps[2] = _turned_back(found.unexplained, task)
+        maps[3] = _turned_back(spread, task) * deviation
 
 
 def _turned(image: np.ndarray, task: _Task) -> np.ndarray:

@@ -357,6 +357,7 @@ def _export(state: _State, folder: Path, settings: RestorationTraining) -> None:
         "seconds": round(state.seconds),
         **dataclasses.asdict(settings),
         "trained_on": dataclasses.asdict(TRAINED_ON),
+        "licence": "GPL-3.0-or-later",
     }
     save_weights(
         folder / "restore.safetensors",
