@@ -137,6 +137,15 @@ def test_a_tail_is_taken_back_before_the_network_sees_it(rng):
     assert place(restore(image, model="fft")) > 0.6
 
 
+def test_the_noise_tells_along_which_axis_the_beam_ran(rng):
+    truth, tailed = 0.1 * columns((128, 128)), Distortions(tail=4.0)
+    image = distort(truth, pixel_size=0.15, dose=2e3, rng=rng, distortions=tailed)
+    restore(image)
+    with pytest.warns(UserWarning, match="along the other axis. Set the fast-scan axis"):
+        restore(image.T)
+    restore(image.T, scan_axis=-2)
+
+
 def test_pieces_of_large_images_are_small(random_weights):
     for model in (load_model("fft"), load_model(random_weights)):
         for side in (2048, 8192, 16384):

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 
-__all__ = ["check_orientation", "fill_missing", "real_images", "warn_of_image"]
+from stem_plugins.restoration.tail_removal import estimate_tail
+
+__all__ = [
+    "check_orientation",
+    "fill_missing",
+    "real_images",
+    "warn_of_image",
+    "warn_of_scan_axis",
+]
 
 #: Images with shorter sides than this hold too little to tell structure from noise [px].
 SHORTEST_SIDE = 32
@@ -148,3 +156,22 @@ def warn_of_image(image: np.ndarray) -> None:
                 UserWarning,
                 stacklevel=2,
             )
+
+
+def warn_of_scan_axis(image: np.ndarray) -> None:
+    """Warn where the tail of the detector shows that the beam ran along the other axis.
+
+    Parameters
+    ----------
+    image
+        (y, x), finite, turned so that the fast scan should run along x.
+    """
+    if estimate_tail(image).decay or not estimate_tail(image.T).decay:
+        return
+    warnings.warn(
+        "The noise is coupled from pixel to pixel across what is taken for the fast scan, and not "
+        "along it: the beam seems to have run along the other axis. Set the fast-scan axis to it; "
+        "along the wrong one, jitter and tail stay in.",
+        UserWarning,
+        stacklevel=2,
+    )

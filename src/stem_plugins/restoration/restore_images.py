@@ -25,6 +25,7 @@ from stem_plugins.restoration.image_checks import (
     fill_missing,
     real_images,
     warn_of_image,
+    warn_of_scan_axis,
 )
 from stem_plugins.restoration.pieces import apply_in_pieces, cut, piece_sizes, strip_height
 from stem_plugins.restoration.standardization import FARTHEST, scale_of
@@ -284,6 +285,8 @@ def _restore_image(image: np.ndarray, task: _Task, report: Callback) -> np.ndarr
     in_double: dict[str, Any] = {"dtype": float, "casting": "unsafe"}
     scaled = np.subtract(filled, mean, out=np.empty(image.shape, np.float32), **in_double)
     turned = _turned(np.divide(scaled, deviation, out=scaled, **in_double), task)
+    if task.load().tail_is_removed:
+        warn_of_scan_axis(turned)
     restored = _restore_scaled(turned, task, in_rounds(0))
     np.multiply(_turned_back(restored, task), deviation, out=maps[0], **in_double)
     np.add(maps[0], mean, out=maps[0], **in_double)
