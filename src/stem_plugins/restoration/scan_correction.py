@@ -234,7 +234,6 @@ def mean_weights(
     weights, _ = _coverage(positions[..., :2], rows, window, positions[..., 3])
     weights = weights @ scipy.sparse.diags_array(positions[..., 2].ravel())
     weights = (scipy.sparse.diags_array(1 / weights.sum(axis=1)) @ weights).tocsr()
-    # In order, so that the sums of all blocks come out the same to the last digit.
     weights.sort_indices()
     return weights
 
@@ -288,6 +287,8 @@ def _coverage(
         shares = scipy.sparse.diags_array(far.ravel())
         weights = (weights + _hats(shifts, rows, window, FAR) @ shares).tocsr()
     weights.eliminate_zeros()
+    # In order, so that the sums of all blocks come out the same to the last digit.
+    weights.sort_indices()
     return weights, max(distance, FAR)
 
 
