@@ -117,9 +117,10 @@ def test_damaged_files_say_what_is_wrong(tmp_path, name, content, message):
 
 def test_two_scans_in_one_file_are_told_apart_by_what_a_user_of_napari_has(tmp_path, counts):
     path = tmp_path / "two.hspy"
-    with h5py.File(path, "w") as file:
-        for name in "ab":
-            file[f"Experiments/{name}/data"] = counts
+    write_scan(path, Scan(counts, Acquisition()))
+    with h5py.File(path, "a") as file:
+        (first,) = file["Experiments"]
+        file.copy(f"Experiments/{first}", file["Experiments"], name="second")
     with pytest.raises(ValueError, match="stem-plugins convert --dataset NAME"):
         get_reader(str(path))(str(path))
 
