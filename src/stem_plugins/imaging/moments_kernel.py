@@ -22,9 +22,9 @@ from numba.extending import intrinsic
 from stem_plugins.imaging.detectors import DetectorSteps, MaskRuns
 from stem_plugins.imaging.row_strips import (
     CACHE_LINE_BYTES,
-    REGISTER_BYTES,
     add_strip,
     add_swapped_strip,
+    strip_width,
 )
 
 __all__ = ["accumulator_dtype", "moments_of_frames", "rows_before_overflow"]
@@ -243,7 +243,7 @@ def moments_of_frames(
     stride_y, stride_x, stride_row = strides
     rows, positions, height, width = shape
     line = CACHE_LINE_BYTES // pixels.itemsize
-    lanes = min(line, REGISTER_BYTES // columns.itemsize)
+    lanes = strip_width(pixels.itemsize, columns.itemsize)
     strips_end = width // lanes * lanes
     rows_ahead = max(4, _PREFETCH_BYTES // (abs(stride_row) * pixels.itemsize))
     ahead = rows_ahead * stride_row

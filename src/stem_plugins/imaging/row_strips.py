@@ -13,9 +13,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
-__all__ = ["CACHE_LINE_BYTES", "REGISTER_BYTES", "add_strip", "add_swapped_strip"]
+__all__ = ["CACHE_LINE_BYTES", "add_strip", "add_swapped_strip", "strip_width"]
 
 CACHE_LINE_BYTES = 64
 
@@ -26,10 +26,13 @@ REGISTER_BYTES = 128
 ROWS = 4
 
 
-def lanes_of(pixels: Any, columns: Any) -> int:
-    """How many pixels a strip is wide: ``min(CACHE_LINE_BYTES // itemsize, ...)``, as below."""
-    line = CACHE_LINE_BYTES // (pixels.dtype.bitwidth // 8)
-    return min(line, REGISTER_BYTES // (columns.dtype.bitwidth // 8))
+@register_jitable
+def strip_width(pixel_bytes: int, sum_bytes: int) -> int:
+    """How many pixels a strip is wide, for the bytes of a pixel and of its running sums.
+
+    For those who call `add_strip` and for itself: both must mean the same pixels.
+    """
+    return min(CACHE_LINE_BYTES // pixel_bytes, REGISTER_BYTES // sum_bytes)
 
 
 def _swapped(builder: Any, value: Any, pixel: Any, lanes: int) -> Any:
@@ -78,7 +81,8 @@ def _add(swap: bool) -> Callable[..., Any]:
         cumulative: Any,
         peaks: Any,
     ) -> Any:
-        pixel, lanes = pixels.dtype, lanes_of(pixels, columns)
+        pixel = pixels.dtype
+        lanes = strip_width(pixel.bitwidth // 8, columns.dtype.bitwidth // 8)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             def place(argument: int, index: Any, dtype: Any) -> tuple[Any, Any, int]:

@@ -174,8 +174,15 @@ def _apply(function: Callable[..., Any], block: np.ndarray, top: int, left: int)
     return function(block, (top, left))
 
 
-def _read_and_apply(function: Callable[..., Any], *read_and_place: Any) -> Any:
-    return _apply(function, _read_block(*read_and_place), *read_and_place[1::2])
+def _read_and_apply(
+    function: Callable[..., Any],
+    read: Callable[..., np.ndarray],
+    top: int,
+    bottom: int,
+    left: int,
+    right: int,
+) -> Any:
+    return _apply(function, _read_block(read, top, bottom, left, right), top, left)
 
 
 def map_scan_blocks(

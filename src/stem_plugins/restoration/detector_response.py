@@ -123,17 +123,12 @@ def check_real_image(image: Any) -> np.ndarray:
 
 
 def real_image(image: Any) -> np.ndarray:
-    """Return an image, or several, as float64.
+    """Return an image, or several, as float64; otherwise as `check_real_image`.
 
     Parameters
     ----------
     image
         (..., y, x).
-
-    Raises
-    ------
-    ValueError
-        These are no real, finite numbers in two axes or more.
     """
     return check_real_image(image).astype(float)
 

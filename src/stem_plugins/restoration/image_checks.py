@@ -164,9 +164,9 @@ def warn_of_scan_axis(image: np.ndarray) -> None:
     Parameters
     ----------
     image
-        (y, x), finite, turned so that the fast scan should run along x.
+        (y, x), finite, turned so that the fast scan should run along x, where no tail was found.
     """
-    if estimate_tail(image).decay or not estimate_tail(image.T).decay:
+    if not estimate_tail(image.T).decay:
         return
     warnings.warn(
         "The noise is coupled from pixel to pixel across what is taken for the fast scan, and not "

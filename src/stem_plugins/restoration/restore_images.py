@@ -285,9 +285,10 @@ def _restore_image(image: np.ndarray, task: _Task, report: Callback) -> np.ndarr
     in_double: dict[str, Any] = {"dtype": float, "casting": "unsafe"}
     scaled = np.subtract(filled, mean, out=np.empty(image.shape, np.float32), **in_double)
     turned = _turned(np.divide(scaled, deviation, out=scaled, **in_double), task)
-    if task.load().tail_is_removed:
+    tail = _tail_of(turned, task)
+    if task.load().tail_is_removed and not tail.decay:
         warn_of_scan_axis(turned)
-    restored = _restore_scaled(turned, task, in_rounds(0))
+    restored = _restore_scaled(turned, tail, task, in_rounds(0))
     np.multiply(_turned_back(restored, task), deviation, out=maps[0], **in_double)
     np.add(maps[0], mean, out=maps[0], **in_double)
     if (task.evidence or task.pedestal) and min(image.shape) >= SMALLEST_EXAMINED:
@@ -319,9 +320,11 @@ def _examine(
         maps[0] -= 0 if pedestal is None else pedestal * deviation + mean
     if task.evidence:
         number = itertools.count(1)
-        spread = spread_map(
-            restored, found, lambda one: _restore_scaled(one, task, in_rounds(next(number)))
-        )
+
+        def restore_again(one: np.ndarray) -> np.ndarray:
+            return _restore_scaled(one, _tail_of(one, task), task, in_rounds(next(number)))
+
+        spread = spread_map(restored, found, restore_again)
         maps[1] = _turned_back(found.consistency, task)
         maps[2] = _turned_back(found.unexplained, task)
         maps[3] = _turned_back(spread, task) * deviation
@@ -338,20 +341,27 @@ def _turned_back(image: np.ndarray, task: _Task) -> np.ndarray:
     return turned.T if task.scan_axis == -2 else turned
 
 
-def _restore_scaled(image: np.ndarray, task: _Task, report: Callback) -> np.ndarray:
+def _tail_of(image: np.ndarray, task: _Task) -> Tail:
+    """The tail that is to be taken back before the model sees the image."""
+    return estimate_tail(image) if task.load().tail_is_removed else Tail()
+
+
+def _restore_scaled(image: np.ndarray, tail: Tail, task: _Task, report: Callback) -> np.ndarray:
     """Restore a standardised image whose fast scan runs along x to the right."""
     if not task.ensemble:
-        return _restore_once(image, task, report)
-    restored = _restore_once(image, task, lambda share: report(share / 2))
-    mirrored = _restore_once(image[::-1], task, lambda share: report((1 + share) / 2))
+        return _restore_once(image, tail, task, report)
+    restored = _restore_once(image, tail, task, lambda share: report(share / 2))
+    upside_down = image[::-1]
+    mirrored = _restore_once(
+        upside_down, _tail_of(upside_down, task), task, lambda share: report((1 + share) / 2)
+    )
     restored += mirrored[::-1]
     restored /= 2
     return restored
 
 
-def _restore_once(image: np.ndarray, task: _Task, report: Callback) -> np.ndarray:
+def _restore_once(image: np.ndarray, tail: Tail, task: _Task, report: Callback) -> np.ndarray:
     model = task.load()
-    tail = estimate_tail(image) if model.tail_is_removed else Tail()
     rows, begun = None, 0.0
     if model.find_rows is not None:
         rows, begun = np.empty((len(image), 2), np.float32), SHARE_OF_ROWS

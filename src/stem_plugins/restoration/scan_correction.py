@@ -204,19 +204,21 @@ def apply_scan_shifts(data: np.ndarray | da.Array, shifts: ArrayLike) -> np.ndar
     return weigh_scan(data, positions, mean_weights, reach=reach)
 
 
-def _inside(shifts: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which positions were recorded within the grid."""
-    place = np.moveaxis(np.indices(shifts.shape[:2]), 0, -1) + shifts
-    last = np.array(shifts.shape[:2]) - 1.0
-    return np.asarray(((place >= 0) & (place <= last)).all(axis=-1))
+def _grid(shifts: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Positions of the regular grid, (scan_y, scan_x, 2)."""
+    return np.moveaxis(np.indices(shifts.shape[:2]), 0, -1)
+
+
+def _nearest_inside(place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each place the one that is nearest to it within the grid."""
+    return np.clip(place, 0, np.array(place.shape[:2]) - 1.0)
 
 
 def _kept_inside(shifts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shifts with which what was recorded less than a pixel outside counts at the edge."""
-    grid = np.moveaxis(np.indices(shifts.shape[:2]), 0, -1)
-    last = np.array(shifts.shape[:2]) - 1.0
+    grid = _grid(shifts)
     place = grid + shifts
-    inside = np.clip(place, 0, last)
+    inside = _nearest_inside(place)
     return np.where(np.abs(place - inside) < 1, inside - grid, shifts)
 
 
@@ -247,7 +249,9 @@ def _balanced(shifts: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     far = np.zeros(shifts.shape[:2])
     coverage, distance = _coverage(shifts, whole, whole, far)
     weights, counted = _count_once(coverage)
-    far[(counted.reshape(far.shape) < CROWDED) & _inside(shifts)] = FAR_SHARE
+    place = _grid(shifts) + shifts
+    inside = (place == _nearest_inside(place)).all(axis=-1)
+    far[(counted.reshape(far.shape) < CROWDED) & inside] = FAR_SHARE
     if far.any():
         coverage, distance = _coverage(shifts, whole, whole, far)
         weights, _ = _count_once(coverage)

@@ -174,14 +174,11 @@ def remove_tail(image: np.ndarray, tail: Tail) -> NDArray[np.float32]:
     0.0
     """
     image = check_real_image(image).astype(np.float32)
-    width = image.shape[-1]
-    if tail.decay == 0 or width < 2:
+    if tail.decay == 0 or image.shape[-1] < 2:
         return image
-    inverse = _inverse(tail)
-    before = np.arange(1 - REACH, 0) % (2 * width)
-    before = np.where(before < width, before, 2 * width - 1 - before)
-    padded = np.concatenate([image[..., before], image], axis=-1)
-    kernel = inverse.reshape((1,) * (image.ndim - 1) + (-1,))
+    before = [(0, 0)] * (image.ndim - 1) + [(REACH - 1, 0)]
+    padded = np.pad(image, before, mode="symmetric")
+    kernel = _inverse(tail).reshape((1,) * (image.ndim - 1) + (-1,))
     sharpened = scipy.signal.oaconvolve(padded, kernel, mode="valid", axes=-1)
     return sharpened.astype(np.float32, copy=False)
 

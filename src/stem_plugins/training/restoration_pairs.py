@@ -119,11 +119,8 @@ def _draw_exposure(rng: np.random.Generator) -> _Exposure:
     low, high = (0.1, 3) if rng.random() < 0.5 else (3, 5000)
     slow = rng.random() < 0.1
     blurred = rng.random() < 0.15
-    tail = (
-        0.0
-        if blurred or rng.random() < 0.15
-        else float(np.exp(rng.uniform(np.log(0.3), np.log(8))))
-    )
+    without = blurred or rng.random() < 0.15
+    tail = 0.0 if without else float(np.exp(rng.uniform(np.log(0.3), np.log(8))))
     exponential = rng.random() < 0.2
     return _Exposure(
         counts=float(np.exp(rng.uniform(np.log(low), np.log(high)))),
