@@ -10,10 +10,14 @@ from column_images import columns
 
 from stem_plugins.restoration import local_fourier_filter, row_jitter
 from stem_plugins.restoration.row_aware_network import (
+    EXPECTED_CORRELATION,
+    EXPECTED_STEP,
     RestorationNetwork,
     least_squares_shifts,
+    most_probable_series,
     straighten,
 )
+from stem_plugins.restoration.row_prior import RowPrior
 
 
 def tensor(image):
@@ -44,6 +48,31 @@ def test_least_squares_find_the_shifts_of_rows(rng):
     found = least_squares_shifts(tensor(moved), tensor(truth))[0].T.numpy()
     error = (found - shifts)[3:-3]
     assert (error.std(axis=0) < 0.25 * shifts.std(axis=0)).all()
+
+
+def test_series_of_shifts_is_that_of_the_smoother(rng):
+    """Rows from sure ones to such that know nothing, against one pass down and one back up."""
+    measured = rng.normal(0, 0.6, (3, 50))
+    information = 10 ** rng.uniform(-3, 3, (3, 50))
+    information[1, 10:30] = 0
+    found = most_probable_series(*(torch.from_numpy(a) for a in (measured, information)))
+    prior = RowPrior(np.array([EXPECTED_STEP]), np.array([EXPECTED_CORRELATION]))
+    for series, shift, weight in zip(found.numpy(), measured, information, strict=True):
+        expected = prior.most_probable(weight[:, None, None], (weight * shift)[:, None])
+        np.testing.assert_allclose(series, expected.coefficients[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("counts", [0.3, 300.0])
+def test_rows_of_slanted_lines_stay_at_home(rng, counts):
+    """Neither noise nor the kink with their reflection at the edge is taken for a shift."""
+    y, x = np.indices((192, 192))
+    lines = 0.1 + 0.08 * np.cos(0.25 * x + 0.5 * y)
+    image = rng.poisson(lines / lines.mean() * counts).astype(float)
+    network = RestorationNetwork().eval()
+    with torch.inference_mode():
+        found = network.find_rows(tensor((image - image.mean()) / image.std()))[0].numpy()
+    assert np.abs(found[:, 1]).max() < 1.6
+    assert found[:, 1].std() < 0.4
 
 
 def test_an_empty_image_has_no_shifts():

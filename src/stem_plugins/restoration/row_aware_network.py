@@ -2,11 +2,12 @@
 
 Jitter moves whole scan rows, and once the rows lie where they belong the filter of
 `local_fourier` removes most of what is left; so the network has two parts. Rows are straightened
-along x by least squares against the filtered image; from what that leaves, `RowShifts` weighs what
-every pixel says about its row into a better estimate. The image is straightened by it, and filtered
-in windows of two sizes: small ones follow defects and edges, large ones average over more of a
-lattice. `ImageRestorer`, a small U-Net at half the sampling, blends the two and corrects the blend:
-by a displacement field times its gradient, for the shifts that remain, plus a correction.
+along x by their most probable series of shifts against the filtered image; from what that leaves,
+`RowShifts` weighs what every pixel says about its row into a better estimate. The image is
+straightened by it, and filtered in windows of two sizes: small ones follow defects and edges, large
+ones average over more of a lattice. `ImageRestorer`, a small U-Net at half the sampling, blends the
+two and corrects the blend: by a displacement field times its gradient, for the shifts that remain,
+plus a correction.
 
 Tensors are (n, 1, y, x), standardised (mean 0, standard deviation 1), fast scan along x to the
 right; the height is a multiple of 8 and the width of 8.
@@ -60,7 +61,18 @@ HALO = GRID
 LARGEST = 12.0
 
 #: Rounds in which the straightened image shows what is left of the shifts along x.
-REFINEMENTS = 2
+REFINEMENTS = 3
+
+#: Steps [px] and correlation of the series of shifts along x that are thought probable before the
+#: image is looked at: thesis table 2.2.
+EXPECTED_STEP, EXPECTED_CORRELATION = 0.5, 0.5
+
+#: Rows up to this far from the upper and lower edge [px] say less the nearer they are: the filter
+#: compares them with the image's reflection, in which slanted lines have a kink.
+EDGE_ROWS = 24
+
+#: Iterations that solve for the series of shifts to 1e-6 px.
+JACOBI_STEPS = 60
 
 #: Largest shift of a row, and largest displacement that the second part corrects [px].
 LARGEST_SHIFT = 4.0
@@ -220,7 +232,8 @@ class RestorationNetwork(nn.Module):
     def shifts(self, image: torch.Tensor) -> torch.Tensor:
         """Return the shifts of the rows as `RowShifts` gives them, as in `Restored`."""
         with torch.no_grad():
-            first = _shifts_along_x(image, _filtered(image))
+            nothing = image.new_zeros(len(image), image.shape[2], 2)
+            first = _shifts_along_x(image, _filtered(image), nothing)
             # Rows stay rows: along y they are moved when all is known.
             moved = _slide(image[:, 0], -first[..., 1])[:, None]
             filtered = _filtered(moved)
@@ -229,18 +242,74 @@ class RestorationNetwork(nn.Module):
 
 @torch.no_grad()
 def _refined(image: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
-    """Straighten the image, and correct the shifts by what it then shows."""
+    """Straighten the image, and find the shifts along x anew by what it then shows."""
     for _ in range(REFINEMENTS):
         straight = straighten(image[:, 0], shifts)[:, None]
-        shifts = shifts + _shifts_along_x(straight, _filtered(straight))
+        shifts = _shifts_along_x(straight, _filtered_far(straight), shifts)
     return shifts
 
 
-def _shifts_along_x(image: torch.Tensor, filtered: torch.Tensor) -> torch.Tensor:
-    """Shifts of the rows, (n, y, 2), along x alone."""
-    shifts = least_squares_shifts(image, filtered)
-    shifts[:, 0] = 0
-    return shifts.transpose(1, 2)
+def _shifts_along_x(
+    straight: torch.Tensor, filtered: torch.Tensor, shifts: torch.Tensor
+) -> torch.Tensor:
+    """Most probable shifts along x, (n, y, 2), of rows straightened by others; y stays.
+
+    Every row measures its shift against the filtered image, as surely as its slopes and the noise
+    around it allow, and the shifts form a series in which each row remembers the one before.
+    """
+    change, information = _measured_along_x(straight, filtered)
+    series = most_probable_series(shifts[..., 1] + change, information)
+    return torch.stack([shifts[..., 0], series], dim=2)
+
+
+def _measured_along_x(
+    straight: torch.Tensor, filtered: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Least-squares shift of every row along x [px], and the inverse of its variance, (n, y)."""
+    _, along_x = _gradients(filtered)
+    rest = (straight - filtered).clamp(-4, 4)
+    noise = rest.square().mean(dim=3).median(dim=2, keepdim=True).values * _shared_noise(rest)
+    square = along_x.square().sum(dim=3)
+    change = (rest * along_x).sum(dim=3) / square.clamp_min(1e-9)
+    place = torch.arange(rest.shape[2], device=rest.device, dtype=rest.dtype) + 0.5
+    inside = torch.minimum(place, len(place) - place).div(EDGE_ROWS).clamp_max(1)
+    information = square / (noise + 1e-9) * inside.square()
+    return change.clamp(-LARGEST_SHIFT, LARGEST_SHIFT)[:, 0], information[:, 0]
+
+
+def _shared_noise(rest: torch.Tensor) -> torch.Tensor:
+    """Factor by which noise that neighbours along x share weakens what they say, (n, 1, 1)."""
+    lags = range(1, min(4, rest.shape[3]))
+    shared = sum(((rest[..., lag:] * rest[..., :-lag]).mean(dim=(2, 3)) for lag in lags), 0)
+    factor = 1 + 2 * shared / rest.square().mean(dim=(2, 3)).clamp_min(1e-12)
+    return factor.clamp(1, 6)[..., None]
+
+
+def most_probable_series(measured: torch.Tensor, information: torch.Tensor) -> torch.Tensor:
+    """Most probable shifts of rows that remember the one before (thesis eq. 2.15).
+
+    Parameters
+    ----------
+    measured
+        Shift of each row [px], (n, y).
+    information
+        Inverse of the variance of each measurement [1/px²], (n, y).
+
+    Returns
+    -------
+    torch.Tensor
+        (n, y). Rows that know nothing follow their neighbours, and without these stay at zero.
+    """
+    precision, correlation = EXPECTED_STEP**-2, EXPECTED_CORRELATION
+    own = torch.full_like(measured, precision * (1 + correlation**2))
+    own[:, 0] = own[:, -1] = precision
+    told, total = information * measured, information + own
+    series = told / total
+    for _ in range(JACOBI_STEPS):
+        around = functional.pad(series, (1, 1))
+        around = around[:, :-2] + around[:, 2:]
+        series = (told + correlation * precision * around) / total
+    return series
 
 
 def straighten(image: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:

@@ -53,7 +53,10 @@ class _Exposure:
     distortions: Distortions
     read_noise: float  # of the clean image's maximum
     saturated: float  # level of the clean image's maximum at which the detector stops
-    blur: float  # of electronics or later filters along the rows: transfer exp(-blur·|fx|) [px]
+    #: Of electronics or later filters along the rows: at the highest frequency f the transfer is
+    #: exp(-blur), and at others as f to the power of the steepness says.
+    blur: float
+    steepness: float
 
 
 def draw_pair(size: int, rng: np.random.Generator, *, content: str | None = None) -> Pair:
@@ -118,7 +121,7 @@ def _draw_exposure(rng: np.random.Generator) -> _Exposure:
     """Half of the patches below three electrons per pixel, the others up to thousands."""
     low, high = (0.1, 3) if rng.random() < 0.5 else (3, 5000)
     slow = rng.random() < 0.1
-    blurred = rng.random() < 0.15
+    blurred = rng.random() < 0.25
     without = blurred or rng.random() < 0.15
     tail = 0.0 if without else float(np.exp(rng.uniform(np.log(0.3), np.log(8))))
     exponential = rng.random() < 0.2
@@ -135,7 +138,8 @@ def _draw_exposure(rng: np.random.Generator) -> _Exposure:
         ),
         read_noise=rng.uniform(0, 0.1) if rng.random() < 0.2 else 0.0,
         saturated=rng.uniform(0.7, 1.2) if rng.random() < 0.05 else np.inf,
-        blur=rng.uniform(1, 12) if blurred else 0.0,
+        blur=rng.uniform(0.5, 6) if blurred else 0.0,
+        steepness=rng.uniform(1, 2),
     )
 
 
@@ -152,8 +156,9 @@ def _record(
         shifts=shifts,
     )
     if exposure.blur:
-        frequency = np.fft.rfftfreq(clean.shape[1])
-        smooth = np.fft.rfft(image, axis=1) * np.exp(-exposure.blur * frequency)
+        frequency = np.fft.rfftfreq(clean.shape[1]) / 0.5
+        transfer = np.exp(-exposure.blur * frequency**exposure.steepness)
+        smooth = np.fft.rfft(image, axis=1) * transfer
         image = np.fft.irfft(smooth, n=clean.shape[1], axis=1)
     image = image + exposure.read_noise * rng.standard_normal(clean.shape)
     return np.minimum(image, exposure.saturated)
