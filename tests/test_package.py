@@ -40,6 +40,7 @@ PUBLIC = [
     "ricom_kernel",
     "save_image",
     "scan_shifts",
+    "ssb",
     "to_scan_frame",
     "vector_field",
     "virtual_image",

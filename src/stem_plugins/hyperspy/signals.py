@@ -11,6 +11,7 @@ from pyxem.signals import ElectronDiffraction2D
 
 from stem_plugins.hyperspy.calibration import Calibrated
 from stem_plugins.hyperspy.deflection_methods import DeflectionMethods
+from stem_plugins.hyperspy.ptychography_methods import PtychographyMethods
 from stem_plugins.hyperspy.restoration_methods import ScanCorrectionMethods
 from stem_plugins.hyperspy.results import delivered, image_result
 from stem_plugins.hyperspy.scan_check import check_scan
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
 __all__ = ["STEM4D", "LazySTEM4D"]
 
 
-class STEM4D(DeflectionMethods, ScanCorrectionMethods, Calibrated, ElectronDiffraction2D):
+class STEM4D(
+    DeflectionMethods,
+    PtychographyMethods,
+    ScanCorrectionMethods,
+    Calibrated,
+    ElectronDiffraction2D,
+):
     """A 4D-STEM scan: one diffraction pattern per scan position.
 
     Two navigation axes are the scan, two signal axes the detector. Any signal becomes one by

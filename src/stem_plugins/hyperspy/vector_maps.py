@@ -369,6 +369,25 @@ def check_in_pixels(com: BaseSignal) -> None:
         )
 
 
+def warn_of_unknown_rotation(signal: BaseSignal, *, stacklevel: int) -> None:
+    """Say that the rotation from detector to scan frame is taken as none, where nobody knows it.
+
+    Parameters
+    ----------
+    signal
+        4D data, or a map of vectors.
+    stacklevel
+        As for `warnings.warn`, seen from here.
+    """
+    if read_acquisition(signal).scan_rotation is None:
+        warnings.warn(
+            "The rotation from detector to scan frame is not known; it is taken as 0°, unmirrored. "
+            "Set it by signal.set_acquisition(scan_rotation=..., flip_y=...); "
+            "signal.estimate_rotation() finds it." + _rows_note(signal),
+            stacklevel=stacklevel,
+        )
+
+
 def _rows_note(signal: BaseSignal) -> str:
     """Say what RosettaSciIO's own reader does to Merlin frames; ours leaves no such trace."""
     if not signal.original_metadata.has_item("mib_properties"):
@@ -381,13 +400,7 @@ def _rows_note(signal: BaseSignal) -> str:
 
 def _field(com: VectorMap, descan: Descan) -> VectorField:
     acquisition = read_acquisition(com.source)
-    if acquisition.scan_rotation is None:
-        warnings.warn(
-            "The rotation from detector to scan frame is not known; it is taken as 0°, unmirrored. "
-            "Set it by signal.set_acquisition(scan_rotation=..., flip_y=...); "
-            "signal.estimate_rotation() finds it." + _rows_note(com.source),
-            stacklevel=4,
-        )
+    warn_of_unknown_rotation(com.source, stacklevel=5)
     return imaging.vector_field(com.vectors, acquisition, descan=descan)
 
 

@@ -6,6 +6,7 @@ from stem_plugins.imaging.detectors import (
     dark_field_detector,
     rectangular_detector,
 )
+from stem_plugins.imaging.direct_ptychography import ssb
 from stem_plugins.imaging.field import (
     VectorField,
     divergence,
@@ -51,6 +52,7 @@ __all__ = [
     "ricom",
     "ricom_add",
     "ricom_kernel",
+    "ssb",
     "to_scan_frame",
     "vector_field",
     "virtual_image",

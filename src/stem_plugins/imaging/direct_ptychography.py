@@ -1,0 +1,317 @@
+"""Direct ptychography: the phase of a thin specimen from the overlaps of diffraction discs.
+
+Also called single side band (SSB) ptychography. It is linear and needs no iterations: where the
+discs of the scan's diffraction orders overlap (see `stem_plugins.imaging.overlap_kernel`), every
+detector pixel measures every spatial frequency of the phase, all weights known from aperture and
+aberrations. The best estimate from all of them is a least-squares fit, here with a Wiener term
+for the noise (J. M. Rodenburg et al., Ultramicroscopy 48, 304 (1993); T. J. Pennycook et al.,
+Ultramicroscopy 151, 160 (2015)).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from stem_plugins.imaging.center_of_mass import scan_frame_matrix
+from stem_plugins.imaging.hyperspy_data import patterns_of
+from stem_plugins.imaging.moments import check_4d
+from stem_plugins.imaging.overlap_kernel import Lens, OverlapSums, add_overlaps, lens_of
+from stem_plugins.lazy.blocks import is_lazy, map_scan_blocks, scan_row_blocks
+from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.optics.electrons import wavelength
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+__all__ = ["ssb"]
+
+NEEDED = ("beam_energy", "convergence_angle", "scan_step", "diffraction_step")
+
+#: Patterns along either scan axis whose mean shows where the disc is.
+PATTERNS_FOR_CENTER = 32
+
+#: How much the selected detector pixels of a scan may take at a time; more are read in turns.
+GROUP_BYTES = 256 * 2**20
+
+#: Measurements without overlap from which on the noise is learnt from them.
+ENOUGH_QUIET = 1000
+
+#: Regularisation where neither the data nor their counts tell the noise.
+SMALLEST_REGULARIZATION = 1e-3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Task:
+    """Which detector pixels see overlaps, and how to read them."""
+
+    lens: Lens
+    #: Rows and columns of the pixels within the aperture.
+    pixels: tuple[NDArray[np.intp], NDArray[np.intp]]
+    #: Their angles in the scan frame [rad], (pixels, 2), vectors (y, x).
+    angles: NDArray[np.float64]
+    scan_shape: tuple[int, int]
+    #: λQ [rad].
+    frequencies: tuple[NDArray[np.floating], NDArray[np.floating]]
+
+    def groups(self) -> Iterator[slice]:
+        """Pixels that are read together."""
+        # Counts as float32, and their transform.
+        size = max(1, GROUP_BYTES // (8 * int(np.prod(self.scan_shape))))
+        for first in range(0, len(self.angles), size):
+            yield slice(first, first + size)
+
+
+def ssb(
+    data: np.ndarray | da.Array,
+    acquisition: Acquisition,
+    *,
+    regularization: float | None = None,
+) -> np.ndarray | da.Array:
+    """Image a thin specimen by direct (single side band) ptychography.
+
+    Parameters
+    ----------
+    data
+        Patterns, (scan_y, scan_x, ky, kx), of any real type, NumPy (memory maps included) or
+        dask.
+    acquisition
+        Needs `beam_energy`, `convergence_angle`, `scan_step` and `diffraction_step`. `defocus` and
+        `aberrations` (at half the height of the specimen), `scan_rotation` and `flip_y` are taken
+        as none where unknown, and `center` is that of the bright-field disc in the mean of up to
+        1024 patterns, which are read at once.
+    regularization
+        Wiener term ε, in parts of the largest ``Σ|Γ|²``: more suppresses noise and weakly
+        transferred frequencies. ``None``: from the data, see Notes.
+
+    Returns
+    -------
+    numpy.ndarray or dask.array.Array
+        (scan_y, scan_x) complex64, ``exp(iφ)``: the argument is the phase φ [rad] of the specimen
+        at the scan positions, of mean zero. Atoms are bright.
+
+    Raises
+    ------
+    MissingCalibrationError
+        A needed calibration value is unknown.
+    ValueError
+        The data are not 4D or not real, hold NaN or infinite pixels in the disc, or no counts; the
+        disc does not lie on the detector; the regularisation is below zero.
+
+    Notes
+    -----
+    The estimate is ``φ̂(Q) = Σ Γ* G / (Σ |Γ|² + ε max_Q Σ|Γ|²)``, sums over detector pixels. It
+    assumes a weak real phase: strong ones come out too low, and absorption is ignored. Without
+    `regularization`, ε is ``ν/S(|Q|)``, the best for noise of power ν on a specimen of power S. ν
+    is measured where no discs overlap, or follows from the counts; and S is what the mean over
+    all directions shows above the noise, by more than its standard deviation. The scan is taken
+    to repeat: what leaves it at one edge comes in at the opposite one.
+
+    Memory holds what the pixels within the disc recorded, 256 MB of it at a time; larger scans
+    are read in several turns.
+
+    Examples
+    --------
+    >>> from stem_plugins import Acquisition
+    >>> from stem_plugins.simulation import single_atoms, simulate_scan
+    >>> acquisition = Acquisition(
+    ...     beam_energy=300, convergence_angle=20, scan_step=0.4, diffraction_step=2.5
+    ... )
+    >>> gold = single_atoms([79], [[3.2, 4.0]], extent=(8, 8))
+    >>> scan = simulate_scan(gold, acquisition, scan_shape=(20, 20), detector_shape=(24, 24))
+    >>> phase = np.angle(ssb(scan.data, scan.acquisition))
+    >>> [int(i) for i in np.unravel_index(phase.argmax(), phase.shape)]
+    [8, 10]
+    """
+    data = check_4d(patterns_of(data))
+    if regularization is not None and not (np.isfinite(regularization) and regularization >= 0):
+        raise ValueError(f"regularization must be zero or above, not {regularization!r}.")
+    if acquisition.center is None:
+        acquisition.require(*NEEDED)
+        acquisition = acquisition.replace(center=_disc_center(data))
+    task = _plan((data.shape[0], data.shape[1]), (data.shape[2], data.shape[3]), acquisition)
+    counts = data.dtype.kind in "iub"
+    finish = partial(_image, task=task, regularization=regularization, counts=counts)
+    if is_lazy(data):
+        return _lazy(data, task, finish)
+    data = np.asarray(data)
+    return finish([_read(data, task, group) for group in task.groups()])
+
+
+def _plan(
+    scan_shape: tuple[int, int], detector_shape: tuple[int, int], acquisition: Acquisition
+) -> _Task:
+    acquisition.require(*NEEDED)
+    assert acquisition.beam_energy is not None
+    assert acquisition.convergence_angle is not None
+    assert acquisition.scan_step is not None
+    step = np.array(acquisition.diffraction_step) * 1e-3
+    index = np.moveaxis(np.indices(detector_shape), 0, -1).reshape(-1, 2)
+    turn = scan_frame_matrix(acquisition.scan_rotation or 0.0, bool(acquisition.flip_y))
+    angles = ((index - np.array(acquisition.center)) * step) @ turn.T
+    edge = float(np.sqrt(np.prod(step)))
+    semi_angle = acquisition.convergence_angle * 1e-3
+    within = np.hypot(*angles.T) < semi_angle + 0.5 * edge
+    _check_disc(int(within.sum()), semi_angle, step, detector_shape, acquisition)
+    electron_wavelength = wavelength(acquisition.beam_energy)
+    rows, columns = scan_shape
+    step_y, step_x = acquisition.scan_step
+    return _Task(
+        lens_of(acquisition, angles, edge),
+        (index[within, 0], index[within, 1]),
+        angles[within],
+        scan_shape,
+        (
+            electron_wavelength * np.fft.fftfreq(rows, step_y),
+            electron_wavelength * np.fft.rfftfreq(columns, step_x),
+        ),
+    )
+
+
+def _disc_center(data: np.ndarray | da.Array) -> tuple[float, float]:
+    """Middle of the bright-field disc [px], (ky, kx)."""
+    every = tuple(slice(None, None, max(1, size // PATTERNS_FOR_CENTER)) for size in data.shape[:2])
+    pattern = np.asarray(data[every].mean(axis=(0, 1)), float)
+    if not np.isfinite(pattern).all():
+        raise ValueError(
+            "The centre of the bright-field disc cannot be found: patterns hold NaN or infinite "
+            "pixels. Replace them, or give center."
+        )
+    # Few pixels may be hot, so the level of the disc is that of its brighter part on the whole.
+    bright = pattern[pattern >= 0.1 * np.sort(pattern.ravel())[-max(1, pattern.size // 100)]]
+    disc = pattern > 0.5 * np.median(bright)
+    if not disc.any():
+        raise ValueError("The patterns hold no counts: there is nothing to image.")
+    y, x = np.nonzero(disc)
+    return float(y.mean()), float(x.mean())
+
+
+def _check_disc(
+    pixels: int,
+    semi_angle: float,
+    step: NDArray[np.float64],
+    detector_shape: tuple[int, int],
+    acquisition: Acquisition,
+) -> None:
+    """Raise an error unless most of the disc lies on the detector, and on several pixels."""
+    expected = np.pi * semi_angle**2 / np.prod(step)
+    if expected < 4:
+        raise ValueError(
+            f"The bright-field disc of {acquisition.convergence_angle:g} mrad covers "
+            f"{expected:.1f} detector pixels of {step[0] * 1e3:g} × {step[1] * 1e3:g} mrad; direct "
+            "ptychography needs at least 4. Check convergence_angle and diffraction_step."
+        )
+    if pixels < 0.5 * expected:
+        raise ValueError(
+            f"Of the bright-field disc of {acquisition.convergence_angle:g} mrad around "
+            f"{acquisition.center} px only {100 * pixels / expected:.0f} % lies on the detector of "
+            f"{detector_shape[0]} × {detector_shape[1]} pixels. Check center, convergence_angle "
+            "and diffraction_step."
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Selected:
+    """What some pixels of the detector recorded, and the electrons in all of them."""
+
+    counts: NDArray[np.float32]
+    total: float
+
+
+def _select(
+    block: np.ndarray, place: tuple[int, int], pixels: tuple[NDArray[np.intp], ...]
+) -> _Selected:
+    """Take some pixels of frames (rows, columns, ky, kx): (pixels, rows, columns)."""
+    del place
+    chosen = np.moveaxis(block[:, :, pixels[0], pixels[1]], -1, 0).astype(np.float32)
+    if not np.isfinite(chosen).all():
+        raise ValueError(
+            "Patterns hold NaN or infinite pixels within the bright-field disc; replace them first."
+        )
+    return _Selected(chosen, float(block.sum(dtype=float)))
+
+
+def _read(data: np.ndarray, task: _Task, group: slice) -> tuple[OverlapSums, float]:
+    """Overlaps of a group of pixels of NumPy data, and the mean electrons of a pattern."""
+    pixels = (task.pixels[0][group], task.pixels[1][group])
+    rows = scan_row_blocks(data.shape, data.dtype.itemsize)
+    parts = [[_select(data[place], (place.start, 0), pixels)] for place in rows]
+    return _overlaps(parts, task, group)
+
+
+def _overlaps(parts: list[list[_Selected]], task: _Task, group: slice) -> tuple[OverlapSums, float]:
+    counts = np.block([[part.counts for part in row] for row in parts])
+    mean = sum(part.total for row in parts for part in row) / counts[0].size
+    if not mean > 0:
+        raise ValueError("The patterns hold no counts: there is nothing to image.")
+    spectra = scipy.fft.rfft2(counts, axes=(1, 2), overwrite_x=True)
+    spectra /= np.float32(mean)
+    return add_overlaps(spectra, task.angles[group], task.frequencies, task.lens), mean
+
+
+def _lazy(data: da.Array, task: _Task, finish: partial[np.ndarray]) -> da.Array:
+    import dask
+    import dask.array as da
+
+    groups = []
+    for group in task.groups():
+        pixels = (task.pixels[0][group], task.pixels[1][group])
+        join = partial(_overlaps, task=task, group=group)
+        groups.append(map_scan_blocks(partial(_select, pixels=pixels), data, join))
+    image = dask.delayed(finish, pure=True)(groups)
+    return da.from_delayed(image, task.scan_shape, np.complex64)
+
+
+def _image(
+    groups: list[tuple[OverlapSums, float]],
+    *,
+    task: _Task,
+    regularization: float | None,
+    counts: bool,
+) -> np.ndarray:
+    """Image from the overlaps of all groups of pixels."""
+    sums = groups[0][0]
+    for more, _ in groups[1:]:
+        sums = sums + more
+    weight = sums.weight
+    weight[0, 0] = sums.signal[0, 0] = 0
+    if regularization is not None:
+        wiener = np.full(weight.shape, regularization * weight.max())
+    else:
+        wiener = _noise_to_signal(sums, task, groups[0][1] if counts else None)
+    total = weight + wiener
+    phase = np.divide(sums.signal, total, out=np.zeros_like(sums.signal), where=total > 0)
+    return np.exp(1j * scipy.fft.irfft2(phase, s=task.scan_shape)).astype(np.complex64)
+
+
+def _noise_to_signal(sums: OverlapSums, task: _Task, electrons: float | None) -> np.ndarray:
+    """Power of the noise of G over that of the specimen, for each frequency.
+
+    `electrons` per pattern where the data are counts.
+    """
+    weight = sums.weight
+    if sums.quiet >= ENOUGH_QUIET:
+        noise = sums.noise / sums.quiet
+    elif electrons is not None:
+        # Poisson: every pixel of the disc has a variance of electrons / pixels in every pattern.
+        noise = float(np.prod(task.scan_shape)) / (task.lens.norm * electrons)
+    else:
+        return np.full(weight.shape, SMALLEST_REGULARIZATION * weight.max())
+    frequency = np.hypot(task.frequencies[0][:, None], task.frequencies[1])
+    coarsest = max(one[1:2].max(initial=0) for one in task.frequencies)
+    ring = (frequency / max(coarsest, 1e-30) + 0.5).astype(int).ravel()
+    signal, chance, scale = (
+        np.bincount(ring, part.ravel())
+        for part in (np.abs(sums.signal) ** 2 - noise * weight, (noise * weight) ** 2, weight**2)
+    )
+    # Rings of few frequencies stand above the noise by chance.
+    sure = (signal - np.sqrt(chance)).clip(0)
+    power = np.divide(sure, scale, out=np.zeros_like(sure), where=scale > 0)[ring]
+    with np.errstate(divide="ignore"):
+        return np.where(power > 0, noise / power.clip(1e-300), np.inf).reshape(weight.shape)

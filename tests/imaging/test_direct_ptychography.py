@@ -1,0 +1,241 @@
+"""Direct ptychography against specimens that are known, and sums written out in NumPy."""
+
+import dask.array as da
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import stem_plugins.imaging.direct_ptychography as direct
+from stem_plugins import Acquisition, MissingCalibrationError, ssb
+from stem_plugins.optics import aberration_function, wavelength
+
+ENERGY, SEMI_ANGLE, STEP, SCAN = 200, 20, 0.4, (24, 30)
+LENGTH = wavelength(ENERGY)
+
+#: Spatial frequencies of the specimen, in cycles per scan (y, x), and their complex amplitudes.
+WAVES = {(0, 2): 0.8, (3, 0): 0.5j, (4, 5): 0.4 - 0.3j, (-2, 7): 0.3, (9, -6): 0.2j}
+
+
+def acquisition(**changes):
+    known = {
+        "beam_energy": ENERGY,
+        "convergence_angle": SEMI_ANGLE,
+        "scan_step": STEP,
+        "diffraction_step": 2.5,
+        "center": (12.3, 10.8),
+        "scan_rotation": 0,
+        "flip_y": False,
+    }
+    return Acquisition(**known | changes)
+
+
+def specimen(strength=1e-3):
+    """Phase at the scan positions, and its Fourier series {(y, x): amplitude}."""
+    y, x = np.indices(SCAN)
+    series = {(0, 0): 1}
+    phase = np.zeros(SCAN)
+    for (qy, qx), amplitude in WAVES.items():
+        wave = np.exp(2j * np.pi * (qy * y / SCAN[0] + qx * x / SCAN[1]))
+        phase += 2 * strength * (amplitude * wave).real
+        series[qy, qx] = 1j * strength * amplitude
+        series[-qy, -qx] = 1j * strength * np.conj(amplitude)
+    return phase, series
+
+
+def angles_of_pixels(setup, detector):
+    """Scan-frame angles [rad] of all pixels, as the documentation of frames and signs says."""
+    ky, kx = np.indices(detector)
+    step_y, step_x = setup.diffraction_step
+    y, x = (ky - setup.center[0]) * step_y * 1e-3, (kx - setup.center[1]) * step_x * 1e-3
+    if setup.flip_y:
+        y = -y
+    cos, sin = np.cos(np.deg2rad(setup.scan_rotation)), np.sin(np.deg2rad(setup.scan_rotation))
+    return sin * x + cos * y, cos * x - sin * y
+
+
+def lens_wave(y, x, setup):
+    """Aperture with an edge of one detector pixel, and aberrations."""
+    angle, edge = np.hypot(y, x), np.sqrt(np.prod(setup.diffraction_step)) * 1e-3
+    inside = np.clip((SEMI_ANGLE * 1e-3 - angle) / edge + 0.5, 0, 1)
+    chi = aberration_function(
+        angle, np.arctan2(y, x), ENERGY, setup.aberrations, setup.defocus or 0.0
+    )
+    return inside * np.exp(-1j * chi)
+
+
+def record(setup, series, detector=(24, 22)):
+    """Patterns: every wave of the specimen shifts the probe's disc and turns with the position."""
+    y, x = angles_of_pixels(setup, detector)
+    row, column = (index[..., None, None] for index in np.indices(SCAN))
+    wave = np.zeros((*SCAN, *detector), complex)
+    for (qy, qx), amplitude in series.items():
+        shifted = lens_wave(
+            y - qy * LENGTH / (SCAN[0] * STEP), x - qx * LENGTH / (SCAN[1] * STEP), setup
+        )
+        turn = np.exp(2j * np.pi * (qy * row / SCAN[0] + qx * column / SCAN[1]))
+        wave += amplitude * shifted * turn
+    return np.abs(wave) ** 2
+
+
+EXPERIMENTS = {
+    "in focus": {},
+    "underfocus": {"defocus": 90.0},
+    "aberrated": {
+        "defocus": -40.0,
+        "aberrations": {"C12": 25.0, "phi12": 0.4, "C21": 900.0, "phi21": -1.1, "C30": 2e5},
+    },
+    "turned": {"scan_rotation": 37.0, "defocus": 60.0},
+    "mirrored and turned": {"scan_rotation": -118.0, "flip_y": True, "defocus": 60.0},
+    "oblong pixels": {"diffraction_step": (2.2, 2.8)},
+}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_weak_phase_is_recovered(name):
+    setup = acquisition(**EXPERIMENTS[name])
+    phase, series = specimen()
+    image = ssb(record(setup, series), setup, regularization=1e-6)
+    assert image.dtype == np.complex64
+    np.testing.assert_allclose(np.abs(image), 1, rtol=1e-6)
+    # What second order leaves, and the single precision of the counts.
+    np.testing.assert_allclose(np.angle(image), phase, atol=2e-5)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_the_disc_shows_its_center(lazy):
+    """With a hot pixel, and counts in the dark field."""
+    setup = acquisition()
+    data = record(setup, specimen()[1]) + 0.05
+    data[..., 1, 20] = 50
+    data = da.from_array(data, chunks=(8, 10, 24, 22)) if lazy else data
+    found = direct._disc_center(data)
+    np.testing.assert_allclose(found, setup.center, atol=0.3)
+    given = np.angle(ssb(data, setup.replace(center=found)))
+    np.testing.assert_array_equal(np.angle(ssb(data, setup.replace(center=None))), given)
+
+
+@pytest.mark.parametrize("wrong", [{"defocus": -90.0}, {"scan_rotation": 40.0}, {"flip_y": True}])
+def test_a_wrong_calibration_gives_another_image(wrong):
+    setup = acquisition(defocus=90.0)
+    phase, series = specimen()
+    image = np.angle(ssb(record(setup, series), setup.replace(**wrong), regularization=1e-6))
+    assert np.abs(image - phase).max() > 0.2 * np.abs(phase).max()
+
+
+def test_kernel_equals_sums_written_out():
+    setup = acquisition(**EXPERIMENTS["aberrated"])
+    rng = np.random.default_rng(0)
+    data = rng.poisson(5, (6, 7, 24, 22)).astype(np.uint16)
+    task = direct._plan(data.shape[:2], data.shape[2:], setup)
+    sums, mean = direct._read(data, task, slice(None))
+    y, x = angles_of_pixels(setup, data.shape[2:])
+    here = lens_wave(y, x, setup)
+    norm = np.sum(np.abs(here) ** 2)
+    spectra = np.fft.fft2(data / mean, axes=(0, 1))
+    for row, column in np.ndindex(6, 4):
+        qy, qx = (task.frequencies[0][row], task.frequencies[1][column])
+        overlap = 1j * (
+            here.conj() * lens_wave(y - qy, x - qx, setup)
+            - here * lens_wave(y + qy, x + qx, setup).conj()
+        )
+        overlap /= norm
+        signal = np.sum(overlap.conj() * spectra[row, column])
+        np.testing.assert_allclose(sums.signal[row, column], signal, rtol=1e-4, atol=1e-9)
+        weight = np.sum(np.abs(overlap) ** 2)
+        np.testing.assert_allclose(sums.weight[row, column], weight, rtol=1e-9, atol=1e-15)
+
+
+def test_noise_is_weighed_against_signal():
+    """At low dose the automatic term beats every fixed one, at high dose it costs nothing."""
+    setup = acquisition()
+    phase, series = specimen(strength=0.1)
+    expected = record(setup, series)
+    expected /= expected.sum(axis=(2, 3)).mean()
+    rng = np.random.default_rng(0)
+
+    def error(data, regularization):
+        image = np.angle(ssb(data, setup, regularization=regularization))
+        return np.std(image - phase) / np.std(phase)
+
+    fixed = (1e-3, 1e-2, 0.1, 1.0, 10.0)
+    low = rng.poisson(expected * 30).astype(np.uint16)
+    assert error(low, None) < 0.8 * min(error(low, one) for one in fixed)
+    high = rng.poisson(expected * 1e6).astype(np.uint32)
+    assert error(high, None) < 1.1 * min(error(high, one) for one in fixed)
+
+
+def test_counts_without_quiet_pixels_use_their_statistics(monkeypatch):
+    setup = acquisition()
+    phase, series = specimen(strength=0.02)
+    expected = record(setup, series)
+    counts = np.random.default_rng(0).poisson(expected / expected.sum() * expected.size / 10)
+    measured = np.angle(ssb(counts, setup))
+    monkeypatch.setattr(direct, "ENOUGH_QUIET", 10**12)
+    assumed = np.angle(ssb(counts, setup))
+    assert np.corrcoef(measured.ravel(), assumed.ravel())[0, 1] > 0.98
+    # Expected intensities have no counting noise.
+    sure = np.angle(ssb(expected, setup))
+    assert np.std(sure - phase) < 0.1 * np.std(phase)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.sampled_from(["u1", ">u2", "<u4", "i4", "f4", ">f8", "?"]),
+    st.tuples(st.integers(1, 5), st.integers(1, 6)),
+    st.tuples(st.integers(1, 5), st.integers(1, 6)),
+)
+def test_lazy_equals_eager_for_all_types_and_chunks(dtype, scan, chunks):
+    rng = np.random.default_rng(1)
+    data = rng.poisson(0.7, (*scan, 24, 22)).clip(0, 1).astype(dtype)
+    data[0, 0, 12, 10] = 1
+    lazy = ssb(da.from_array(data, chunks=(*chunks, 13, 11)), acquisition())
+    assert isinstance(lazy, da.Array)
+    eager = ssb(data, acquisition())
+    assert eager.shape == scan
+    np.testing.assert_array_equal(lazy.compute(), eager)
+
+
+def test_pixels_read_in_turns_give_the_same(monkeypatch):
+    setup = acquisition(defocus=90.0)
+    data = np.random.default_rng(0).poisson(record(setup, specimen()[1]) * 10).astype(np.uint16)
+    whole = np.angle(ssb(data, setup))
+    monkeypatch.setattr(direct, "GROUP_BYTES", 8 * 24 * 30 * 20)
+    assert len(list(direct._plan(SCAN, (24, 22), setup).groups())) > 5
+    for turns in (ssb(data, setup), ssb(da.from_array(data, chunks=(7, 30, 24, 22)), setup)):
+        np.testing.assert_allclose(np.angle(turns), whole, atol=1e-5 * np.abs(whole).max())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"convergence_angle": 0.5}, "at least 4"),
+        ({"center": (40.0, 10.0)}, "lies on the detector"),
+        ({"convergence_angle": 80.0}, "lies on the detector"),
+    ],
+)
+def test_a_disc_that_is_not_there_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        ssb(np.ones((4, 4, 24, 22)), acquisition(**changes))
+
+
+def test_bad_input_is_named():
+    data = np.ones((4, 5, 24, 22))
+    with pytest.raises(MissingCalibrationError, match="scan_step"):
+        ssb(data, acquisition(scan_step=None))
+    with pytest.raises(ValueError, match="regularization"):
+        ssb(data, acquisition(), regularization=-1)
+    with pytest.raises(ValueError, match="4D"):
+        ssb(data[0], acquisition())
+    with pytest.raises(ValueError, match="no counts"):
+        ssb(0 * data, acquisition())
+    data[1, 2, 12, 10] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        ssb(data, acquisition())
+    with pytest.raises(ValueError, match="NaN"):
+        ssb(da.from_array(data), acquisition()).compute()
+
+
+def test_a_scan_without_structure_is_flat():
+    image = ssb(np.ones((6, 5, 24, 22)), acquisition())
+    np.testing.assert_allclose(np.angle(image), 0, atol=1e-6)
