@@ -10,6 +10,7 @@ import pytest
 import stem_plugins
 
 PUBLIC = [
+    "AberrationFit",
     "Acquisition",
     "Distortions",
     "Evidence",
@@ -26,6 +27,7 @@ PUBLIC = [
     "electric_field",
     "estimate_rotation",
     "field_colors",
+    "fit_aberrations",
     "icom",
     "iter_moments",
     "kernel_transfer",

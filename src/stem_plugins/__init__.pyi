@@ -1,4 +1,5 @@
 from .imaging import (
+    AberrationFit,
     Moments,
     RotationEstimate,
     VectorField,
@@ -8,6 +9,7 @@ from .imaging import (
     electric_field,
     estimate_rotation,
     field_colors,
+    fit_aberrations,
     icom,
     iter_moments,
     kernel_transfer,
@@ -29,6 +31,7 @@ from .restoration import Distortions, Evidence, apply_scan_shifts, distort, rest
 __version__: str
 
 __all__ = [
+    "AberrationFit",
     "Acquisition",
     "Distortions",
     "Evidence",
@@ -45,6 +48,7 @@ __all__ = [
     "electric_field",
     "estimate_rotation",
     "field_colors",
+    "fit_aberrations",
     "icom",
     "iter_moments",
     "kernel_transfer",

@@ -1,5 +1,6 @@
 """Images from one pass over the data: moments, virtual detectors, riCOM and iCOM."""
 
+from stem_plugins.imaging.aberration_fit import AberrationFit, fit_aberrations
 from stem_plugins.imaging.center_of_mass import center_of_mass, remove_descan, to_scan_frame
 from stem_plugins.imaging.detectors import (
     annular_detector,
@@ -31,6 +32,7 @@ from stem_plugins.imaging.ricom import (
 from stem_plugins.imaging.rotation import RotationEstimate, estimate_rotation
 
 __all__ = [
+    "AberrationFit",
     "KernelTransfer",
     "Moments",
     "RotationEstimate",
@@ -42,6 +44,7 @@ __all__ = [
     "electric_field",
     "estimate_rotation",
     "field_colors",
+    "fit_aberrations",
     "icom",
     "iter_moments",
     "kernel_transfer",

@@ -30,7 +30,7 @@ from stem_plugins.optics.electrons import wavelength
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["ssb"]
+__all__ = ["DirectTask", "plan", "spectra_of_pixels", "ssb"]
 
 NEEDED = ("beam_energy", "convergence_angle", "scan_step", "diffraction_step")
 
@@ -48,9 +48,11 @@ SMALLEST_REGULARIZATION = 1e-3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Task:
+class DirectTask:
     """Which detector pixels see overlaps, and how to read them."""
 
+    #: The calibration, complete.
+    acquisition: Acquisition
     lens: Lens
     #: Rows and columns of the pixels within the aperture.
     pixels: tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -132,10 +134,7 @@ def ssb(
     data = check_4d(patterns_of(data))
     if regularization is not None and not (np.isfinite(regularization) and regularization >= 0):
         raise ValueError(f"regularization must be zero or above, not {regularization!r}.")
-    if acquisition.center is None:
-        acquisition.require(*NEEDED)
-        acquisition = acquisition.replace(center=_disc_center(data))
-    task = _plan((data.shape[0], data.shape[1]), (data.shape[2], data.shape[3]), acquisition)
+    task = plan(data, acquisition)
     counts = data.dtype.kind in "iub"
     finish = partial(_image, task=task, regularization=regularization, counts=counts)
     if is_lazy(data):
@@ -144,10 +143,46 @@ def ssb(
     return finish([_read(data, task, group) for group in task.groups()])
 
 
+def plan(data: np.ndarray | da.Array, acquisition: Acquisition) -> DirectTask:
+    """Find out which detector pixels see overlaps.
+
+    Parameters
+    ----------
+    data, acquisition
+        As for `ssb`, which says what is raised.
+    """
+    data = check_4d(data)
+    acquisition.require(*NEEDED)
+    if acquisition.center is None:
+        acquisition = acquisition.replace(center=_disc_center(data))
+    return _plan((data.shape[0], data.shape[1]), (data.shape[2], data.shape[3]), acquisition)
+
+
+def spectra_of_pixels(
+    data: np.ndarray | da.Array, task: DirectTask, pixels: slice
+) -> NDArray[np.complex64]:
+    """Return G of some of the task's pixels, (pixels, Q_y, Q_x), computed at once.
+
+    Parameters
+    ----------
+    data
+        As for `ssb`.
+    task
+        From `plan`.
+    pixels
+        Which of its pixels.
+    """
+    data = check_4d(data)
+    chosen = (task.pixels[0][pixels], task.pixels[1][pixels])
+    if is_lazy(data):
+        delayed = map_scan_blocks(partial(_select, pixels=chosen), data, _spectra)
+        return delayed.compute()[0]
+    return _spectra(_selected_rows(np.asarray(data), chosen))[0]
+
+
 def _plan(
     scan_shape: tuple[int, int], detector_shape: tuple[int, int], acquisition: Acquisition
-) -> _Task:
-    acquisition.require(*NEEDED)
+) -> DirectTask:
     assert acquisition.beam_energy is not None
     assert acquisition.convergence_angle is not None
     assert acquisition.scan_step is not None
@@ -162,7 +197,8 @@ def _plan(
     electron_wavelength = wavelength(acquisition.beam_energy)
     rows, columns = scan_shape
     step_y, step_x = acquisition.scan_step
-    return _Task(
+    return DirectTask(
+        acquisition,
         lens_of(acquisition, angles, edge),
         (index[within, 0], index[within, 1]),
         angles[within],
@@ -237,25 +273,36 @@ def _select(
     return _Selected(chosen, float(block.sum(dtype=float)))
 
 
-def _read(data: np.ndarray, task: _Task, group: slice) -> tuple[OverlapSums, float]:
+def _read(data: np.ndarray, task: DirectTask, group: slice) -> tuple[OverlapSums, float]:
     """Overlaps of a group of pixels of NumPy data, and the mean electrons of a pattern."""
     pixels = (task.pixels[0][group], task.pixels[1][group])
+    return _overlaps(_selected_rows(data, pixels), task, group)
+
+
+def _selected_rows(data: np.ndarray, pixels: tuple[NDArray[np.intp], ...]) -> list[list[_Selected]]:
     rows = scan_row_blocks(data.shape, data.dtype.itemsize)
-    parts = [[_select(data[place], (place.start, 0), pixels)] for place in rows]
-    return _overlaps(parts, task, group)
+    return [[_select(data[place], (place.start, 0), pixels)] for place in rows]
 
 
-def _overlaps(parts: list[list[_Selected]], task: _Task, group: slice) -> tuple[OverlapSums, float]:
+def _spectra(parts: list[list[_Selected]]) -> tuple[NDArray[np.complex64], float]:
+    """Fourier transforms over the scan, in parts of a pattern, and its mean electrons."""
     counts = np.block([[part.counts for part in row] for row in parts])
     mean = sum(part.total for row in parts for part in row) / counts[0].size
     if not mean > 0:
         raise ValueError("The patterns hold no counts: there is nothing to image.")
-    spectra = scipy.fft.rfft2(counts, axes=(1, 2), overwrite_x=True)
+    spectra: NDArray[np.complex64] = scipy.fft.rfft2(counts, axes=(1, 2), overwrite_x=True)
     spectra /= np.float32(mean)
+    return spectra, mean
+
+
+def _overlaps(
+    parts: list[list[_Selected]], task: DirectTask, group: slice
+) -> tuple[OverlapSums, float]:
+    spectra, mean = _spectra(parts)
     return add_overlaps(spectra, task.angles[group], task.frequencies, task.lens), mean
 
 
-def _lazy(data: da.Array, task: _Task, finish: partial[np.ndarray]) -> da.Array:
+def _lazy(data: da.Array, task: DirectTask, finish: partial[np.ndarray]) -> da.Array:
     import dask
     import dask.array as da
 
@@ -271,7 +318,7 @@ def _lazy(data: da.Array, task: _Task, finish: partial[np.ndarray]) -> da.Array:
 def _image(
     groups: list[tuple[OverlapSums, float]],
     *,
-    task: _Task,
+    task: DirectTask,
     regularization: float | None,
     counts: bool,
 ) -> np.ndarray:
@@ -290,7 +337,7 @@ def _image(
     return np.exp(1j * scipy.fft.irfft2(phase, s=task.scan_shape)).astype(np.complex64)
 
 
-def _noise_to_signal(sums: OverlapSums, task: _Task, electrons: float | None) -> np.ndarray:
+def _noise_to_signal(sums: OverlapSums, task: DirectTask, electrons: float | None) -> np.ndarray:
     """Power of the noise of G over that of the specimen, for each frequency.
 
     `electrons` per pattern where the data are counts.

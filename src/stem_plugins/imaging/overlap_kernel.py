@@ -24,7 +24,7 @@ from stem_plugins.optics.aberrations import ORDERS, aberration_coefficients
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.electrons import wavelength
 
-__all__ = ["Lens", "OverlapSums", "add_overlaps", "lens_of"]
+__all__ = ["Lens", "OverlapSums", "add_overlaps", "lens_of", "overlap"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,6 +135,41 @@ def add_overlaps(
     )
     # The amplitudes in the kernel are 1 within the disc.
     return OverlapSums(signal / lens.norm, weight / lens.norm**2, noise, quiet)
+
+
+def overlap(
+    angles: NDArray[np.float64], frequencies: NDArray[np.float64], lens: Lens
+) -> NDArray[np.complex128]:
+    """Return Γ without its norm, for few frequencies.
+
+    Parameters
+    ----------
+    angles
+        Of detector pixels, in the scan frame [rad], (pixels, 2), vectors (y, x).
+    frequencies
+        λQ [rad], (frequencies, 2).
+    lens
+        From `lens_of`.
+
+    Returns
+    -------
+    ndarray
+        (frequencies, pixels).
+    """
+    here = _waves(angles[None], lens)
+    before = _waves(angles - frequencies[:, None], lens)
+    after = _waves(angles + frequencies[:, None], lens)
+    return 1j * (here.conj() * before - here * after.conj())
+
+
+def _waves(angles: NDArray[np.float64], lens: Lens) -> NDArray[np.complex128]:
+    """The probe in the aperture, ``a exp(-iχ)``."""
+    y, x = np.moveaxis(angles, -1, 0)
+    amplitude = np.clip((lens.semi_angle - np.hypot(y, x)) / lens.edge + 0.5, 0, 1)
+    omega, chi = x + 1j * y, np.zeros(y.shape)
+    for p, q, real, imaginary in lens.terms:
+        chi += ((real + 1j * imaginary) * omega**p * omega.conj() ** q).real
+    return amplitude * np.exp(-1j * chi)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
