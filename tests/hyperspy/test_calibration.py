@@ -1,9 +1,13 @@
 """Axes and metadata to Acquisition and back: nothing lost, units right, crop and bin followed."""
 
+import itertools
+
 import hyperspy.api as hs
 import numpy as np
 import pytest
 
+import stem_plugins
+import stem_plugins.hyperspy as stem_hs
 from stem_plugins import Acquisition, write_merlin
 from stem_plugins.hyperspy import STEM4D, load
 from stem_plugins.hyperspy.calibration import camera_length
@@ -275,3 +279,54 @@ def test_images_have_scan_axes_and_keep_the_rest():
     assert image.acquisition.center is None
     assert image.axes_manager.signal_axes[0].units == "px"
     assert image.acquisition.diffraction_step == (0.5, 0.6)
+
+
+def reversed_along(signal, axes):
+    """The signal with some of (scan_y, scan_x, ky, kx) running backwards, by HyperSpy's slicing."""
+    scan_y, scan_x, ky, kx = (slice(None, None, -1 if one else None) for one in axes)
+    return signal.inav[scan_x, scan_y].isig[kx, ky]
+
+
+def assert_same(one, other):
+    one, other = one.to_dict(), other.to_dict()
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], err_msg=name)
+
+
+@pytest.mark.parametrize("axes", list(itertools.product((False, True), repeat=4)))
+def test_axes_that_run_backwards_give_the_mirrored_image(signal, axes):
+    """Rotation, flip, centre and step follow; also when they are set on the mirrored signal."""
+    expected = signal.ricom(5).data[:: -1 if axes[0] else 1, :: -1 if axes[1] else 1]
+    turned = reversed_along(signal, axes)
+    np.testing.assert_allclose(turned.ricom(5).data, expected, atol=1e-9)
+    field = turned.center_of_mass()
+    np.testing.assert_allclose(stem_hs.ricom(field, 5).data, expected, atol=1e-9)
+    seen = turned.acquisition
+    turned.set_acquisition(scan_rotation=None, flip_y=None, scan_step=None, diffraction_step=None)
+    assert turned.acquisition.scan_rotation is None
+    turned.set_acquisition(**{name: getattr(seen, name) for name in seen.to_dict()})
+    assert_same(turned.acquisition, seen)
+    np.testing.assert_allclose(turned.ricom(5).data, expected, atol=1e-9)
+    assert_same(reversed_along(turned, axes).acquisition, signal.acquisition)
+
+
+def test_azimuths_of_aberrations_are_mirrored_too(signal):
+    signal.set_acquisition(aberrations={"C12": 30.0, "phi12": 0.4})
+    turned = signal.inav[:, ::-1]
+    assert turned.acquisition.aberrations == {"C12": 30.0, "phi12": -0.4}
+    assert turned.inav[::-1].acquisition.aberrations["phi12"] == pytest.approx(np.pi + 0.4)
+
+
+@pytest.mark.parametrize("function", [stem_plugins.center_of_mass, stem_plugins.moments])
+def test_transposed_signals_are_refused_by_plain_functions_too(signal, function):
+    with pytest.raises(ValueError, match="looks transposed"):
+        function(signal.T)
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (2, 3)])
+def test_swapped_axes_are_refused(signal, pair):
+    swapped = signal.swap_axes(*pair)
+    for call in (lambda: swapped.ricom(5), lambda: stem_plugins.moments(swapped)):
+        with pytest.raises(ValueError, match="each other's place"):
+            call()

@@ -76,7 +76,7 @@ def test_files_stay_readable_without_stem_plugins(
         for name, entry in signals.items()
         if not entry["module"].startswith("stem_plugins")
     }
-    assert len(signals) - len(others) == 6
+    assert len(signals) - len(others) == 8
     monkeypatch.setitem(hyperspy.extensions.ALL_EXTENSIONS, "signals", others)
     monkeypatch.setattr(logging.getLogger("hyperspy"), "propagate", True)
     found = hs.load(path)

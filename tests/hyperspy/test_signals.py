@@ -428,3 +428,25 @@ def test_radii_are_never_taken_for_pixels_because_the_energy_is_missing(patterns
 def test_unusable_detectors_are_refused(signal, arguments, message):
     with pytest.raises(ValueError, match=message):
         signal.virtual_image(**arguments)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_waves_keep_their_calibration_and_become_intensities(signal, lazy, tmp_path):
+    waves = signal._deepcopy_with_new_data(np.sqrt(signal.data) * np.exp(0.3j))
+    waves = hs.signals.Signal2D(waves.data, axes=list(signal.axes_manager.as_dictionary().values()))
+    waves.set_signal_type("4d_stem")
+    waves.set_acquisition(**signal.acquisition.to_dict())
+    waves = waves.as_lazy() if lazy else waves
+    assert type(waves).__name__ == ("LazyComplexSTEM4D" if lazy else "ComplexSTEM4D")
+    recorded = waves.intensity()
+    assert type(recorded).__name__ == ("LazySTEM4D" if lazy else "STEM4D")
+    assert recorded.acquisition.to_dict() == signal.acquisition.to_dict()
+    image = recorded.ricom(5)
+    np.testing.assert_allclose(np.asarray(image.data), signal.ricom(5).data, atol=1e-9)
+    waves.save(tmp_path / "waves.hspy")
+    assert type(hs.load(tmp_path / "waves.hspy")).__name__ == "ComplexSTEM4D"
+
+
+def test_an_empty_scan_is_named(signal):
+    with pytest.raises(ValueError, match="no patterns"):
+        STEM4D(signal.data[:0]).ricom(5)

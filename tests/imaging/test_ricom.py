@@ -184,3 +184,24 @@ def test_scatter_refuses_what_does_not_fit():
         ricom_add(np.zeros((4, 4)), com.T, kernel)
     with pytest.raises(ValueError, match="ricom_kernel"):
         ricom_add(np.zeros((4, 4)), com, kernel[0])
+
+
+@pytest.mark.parametrize("size", [None, "21", 4, 21.5, np.nan, [21]])
+def test_kernel_size_is_a_number(size):
+    with pytest.raises(ValueError, match="odd number"):
+        ricom(np.zeros((30, 30, 2)), size)
+
+
+@pytest.mark.parametrize("step", [(1, 2, 3), "wide", None, 0])
+def test_scan_step_is_one_or_two_lengths(step):
+    with pytest.raises(ValueError, match="scan_step"):
+        ricom(np.zeros((30, 30, 2)), 5, scan_step=step)
+
+
+def test_vectors_that_are_not_numbers_are_not_scattered():
+    image = np.zeros((5, 5))
+    com = np.zeros((5, 2))
+    com[2] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        ricom_add(image, com, ricom_kernel(3))
+    assert not image.any()

@@ -2,7 +2,7 @@ from .interactive import InteractiveRicom
 from .reader import load
 from .scan_images import apply_scan_shifts, scan_shifts
 from .scan_moments import ScanMoments
-from .signals import STEM4D, LazySTEM4D
+from .signals import STEM4D, ComplexSTEM4D, LazyComplexSTEM4D, LazySTEM4D
 from .stem_image import ComplexSTEMImage, LazyComplexSTEMImage, LazySTEMImage, STEMImage
 from .vector_maps import (
     divergence,
@@ -15,8 +15,10 @@ from .vector_maps import (
 
 __all__ = [
     "STEM4D",
+    "ComplexSTEM4D",
     "ComplexSTEMImage",
     "InteractiveRicom",
+    "LazyComplexSTEM4D",
     "LazyComplexSTEMImage",
     "LazySTEM4D",
     "LazySTEMImage",

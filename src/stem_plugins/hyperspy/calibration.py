@@ -10,18 +10,19 @@ what has no place there (rotation, flip, defocus, aberrations, dose) into
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from hyperspy.signal import BaseSignal
 
-from stem_plugins.io.signal_dictionary import acquisition_from_signal
+from stem_plugins.io.signal_dictionary import acquisition_from_signal, mirrored
 from stem_plugins.io.units import is_reciprocal_length, to_angstrom, to_milliradian
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.electrons import wavelength
 
-__all__ = ["Calibrated", "read_acquisition", "update_acquisition"]
+__all__ = ["Calibrated", "read_acquisition", "stored_acquisition", "update_acquisition"]
 
 #: Where HyperSpy keeps the fields that are neither in the axes nor ours alone.
 INSTRUMENT = {
@@ -99,11 +100,30 @@ def read_acquisition(signal: BaseSignal) -> Acquisition:
     """
     metadata = signal.metadata.as_dictionary()
     detector = detector_axes(signal)
-    known = [axis.get_axis_dictionary() for axis in (*scan_axes(signal), *detector)]
-    acquisition = acquisition_from_signal(known + [{}] * (4 - len(known)), metadata)
+    acquisition = acquisition_from_signal(_axes(signal), metadata)
     if detector and acquisition.diffraction_step is None:
         return _with_camera(acquisition, detector, metadata)
     return acquisition
+
+
+def stored_acquisition(signal: BaseSignal, *, detector: bool = True) -> dict[str, Any]:
+    """Return the calibration as metadata keep it, for axes that all run forwards.
+
+    Parameters
+    ----------
+    signal
+        As for `read_acquisition`.
+    detector
+        Whether what keeps it has the signal's detector axes, beside those of the scan.
+    """
+    axes = _axes(signal)
+    return mirrored(read_acquisition(signal), axes if detector else [*axes[:2], {}, {}]).to_dict()
+
+
+def _axes(signal: BaseSignal) -> list[dict[str, Any]]:
+    """Dictionaries of the axes (scan_y, scan_x, ky, kx), empty where there is none."""
+    known = [axis.get_axis_dictionary() for axis in (*scan_axes(signal), *detector_axes(signal))]
+    return known + [{}] * (4 - len(known))
 
 
 def scan_axes(signal: BaseSignal) -> Sequence[Any]:
@@ -194,10 +214,14 @@ def update_acquisition(signal: BaseSignal, fields: Mapping[str, Any]) -> None:
     acquisition = known.replace(**changes)
     stored = signal.metadata.as_dictionary().get("stem_plugins", {}).get("acquisition", {})
     stored = {name: value for name, value in stored.items() if name not in changes}
+    in_metadata = mirrored(acquisition, _axes(signal)).to_dict()
+    if {"scan_rotation", "flip_y"} & set(changes):
+        # On axes that run backwards each depends on the other.
+        changes = dict.fromkeys(("scan_rotation", "flip_y")) | changes
     # The energy goes first: steps in 1/nm depend on it.
     for name in sorted(changes, key=list(Acquisition.__dataclass_fields__).index):
-        if not _write(signal, acquisition, name) and name in acquisition.to_dict():
-            stored[name] = acquisition.to_dict()[name]
+        if not _write(signal, acquisition, name) and name in in_metadata:
+            stored[name] = in_metadata[name]
     _replace_node(signal, "stem_plugins.acquisition", stored or None)
 
 
@@ -237,13 +261,13 @@ def _write_steps(
     """Give axes new steps, in their own unit if it serves, keeping the pixel that is zero."""
     for axis, step in zip(axes, steps or (None, None), strict=True):
         _require_uniform(axis, name)
-        zero = axis.offset / axis.scale
+        zero, direction = axis.offset / axis.scale, math.copysign(1, axis.scale)
         if step is None:
-            axis.scale, axis.units = 1.0, "px"
+            axis.scale, axis.units = direction, "px"
         else:
             if convert(1, axis.units) is None:
                 axis.units = unit
-            axis.scale = step / convert(1, axis.units)
+            axis.scale = direction * step / convert(1, axis.units)
         axis.offset = zero * axis.scale
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hyperspy.signal import BaseSignal
 
-from stem_plugins.hyperspy.calibration import read_acquisition
+from stem_plugins.hyperspy.calibration import stored_acquisition
 from stem_plugins.hyperspy.stem_image import (
     ComplexSTEMImage,
     LazyComplexSTEMImage,
@@ -136,12 +136,13 @@ def _metadata(
 
     metadata = source.metadata.as_dictionary()
     name = _provenance(source).get("source", metadata.get("General", {}).get("title", ""))
+    has_detector = signal_type == "electron_diffraction"
     return {
         "General": {"title": f"{title} of {name}" if name else title},
         "Signal": {"quantity": quantity, "signal_type": signal_type},
         **{node: metadata[node] for node in INHERITED if node in metadata},
         "stem_plugins": {
-            "acquisition": read_acquisition(source).to_dict(),
+            "acquisition": stored_acquisition(source, detector=has_detector),
             "source": name,
             "version": __version__,
         },

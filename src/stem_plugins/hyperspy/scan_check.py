@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from hyperspy.signal import BaseSignal
 
-from stem_plugins.io.units import to_angstrom, to_milliradian
+from stem_plugins.imaging.hyperspy_data import check_order
+from stem_plugins.io.units import to_angstrom
 
 __all__ = ["check_scan"]
-
-#: Names that pyxem and readers give to detector axes.
-DETECTOR_NAMES = ("kx", "ky", "qx", "qy", "dx", "dy")
 
 #: In Å. Detector axes in a larger unit of length may be the camera's own pixels.
 NANOMETER = 10
@@ -46,11 +44,10 @@ def check_scan(signal: BaseSignal) -> None:
     axes = signal.axes_manager
     if axes.navigation_dimension != 2:
         raise ValueError(WAYS.get(axes.navigation_dimension, WAYS[3]).format(signal=signal))
+    if 0 in signal.data.shape:
+        raise ValueError(f"{signal} holds no patterns: its shape is {signal.data.shape}.")
+    check_order(signal)
     wrong = [
-        f"{axis.name} ({axis.units})"
-        for axis in axes.navigation_axes
-        if axis.name in DETECTOR_NAMES or to_milliradian(1, axis.units, 300) is not None
-    ] or [
         f"{axis.name} ({axis.units})"
         for axis in axes.signal_axes
         if 0 < (to_angstrom(1, axis.units) or 0) <= NANOMETER

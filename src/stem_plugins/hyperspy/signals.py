@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hyperspy._signals.lazy import LazySignal
 from hyperspy.signal import BaseSignal
+from hyperspy.signals import ComplexSignal2D
 from pyxem.signals import ElectronDiffraction2D
 
 from stem_plugins.hyperspy.calibration import Calibrated
@@ -25,7 +26,7 @@ from stem_plugins.hyperspy.virtual_detectors import annulus, virtual_detector
 if TYPE_CHECKING:
     from stem_plugins.hyperspy.interactive import InteractiveRicom
 
-__all__ = ["STEM4D", "LazySTEM4D"]
+__all__ = ["STEM4D", "ComplexSTEM4D", "LazyComplexSTEM4D", "LazySTEM4D"]
 
 
 class STEM4D(
@@ -246,3 +247,29 @@ class STEM4D(
 
 class LazySTEM4D(LazySignal, STEM4D):
     """A `STEM4D` whose patterns are read when they are needed."""
+
+
+class ComplexSTEM4D(Calibrated, ComplexSignal2D):
+    """A scan of complex waves, such as simulated exit waves (``signal_type="4d_stem"``).
+
+    Images are made from intensities: see `intensity`.
+    """
+
+    _signal_type = "4d_stem"
+
+    def intensity(self) -> Any:
+        """Return what a detector records of the waves, ``|ψ|²``, as a `STEM4D`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> ComplexSTEM4D(np.full((1, 2, 4, 4), 3j)).intensity().data.max()
+        np.float64(9.0)
+        """
+        result = self._deepcopy_with_new_data(self.data.real**2 + self.data.imag**2)
+        result._assign_subclass()
+        return result
+
+
+class LazyComplexSTEM4D(LazySignal, ComplexSTEM4D):
+    """A `ComplexSTEM4D` whose waves are read when they are needed."""

@@ -234,7 +234,10 @@ def scan_frame_matrix(rotation: float, flip_y: bool) -> np.ndarray:
 
 def as_pair(value: float | tuple[float, float], name: str) -> tuple[float, float]:
     """Return a positive number or (y, x) pair as a pair, or say what is wrong."""
-    y, x = (float(v) for v in np.broadcast_to(value, 2))
+    try:
+        y, x = (float(v) for v in np.broadcast_to(value, 2))
+    except (TypeError, ValueError):
+        y = x = np.nan
     if not (np.isfinite([y, x]).all() and min(y, x) > 0):
         raise ValueError(f"{name} must be one or two numbers above zero, (y, x), not {value!r}.")
     return y, x

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["patterns_of", "vectors_of"]
+__all__ = ["DETECTOR_NAMES", "check_order", "patterns_of", "vectors_of"]
+
+#: Names that pyxem and readers give to detector axes.
+DETECTOR_NAMES = ("kx", "ky", "qx", "qy", "dx", "dy")
+
+#: Names of a pair of axes, lower case, that stand the wrong way round.
+SWAPPED = (["y", "x"], ["ky", "kx"], ["qy", "qx"], ["dy", "dx"], ["scan_y", "scan_x"])
 
 
 def patterns_of(data: Any) -> Any:
@@ -53,4 +59,43 @@ def _array(signal: Any, *, detector: int, wanted: str) -> Any:
         raise ValueError(
             f"Expected a signal with two scan axes (navigation axes) and {wanted}, not {signal}."
         )
+    check_order(signal)
     return signal.data
+
+
+def check_order(signal: Any) -> None:
+    """Raise an error if names or units of a signal's axes say that they stand in other places.
+
+    Parameters
+    ----------
+    signal
+        With two navigation axes.
+
+    Raises
+    ------
+    ValueError
+        A scan axis is one of the detector, or a pair of axes is y first (HyperSpy's are x first).
+    """
+    axes = signal.axes_manager
+    wrong = [axis for axis in axes.navigation_axes if _of_the_detector(axis)]
+    if wrong:
+        raise ValueError(
+            f"{signal} looks transposed. The scan belongs on the navigation axes and the "
+            "detector on the signal axes, which "
+            f"{' and '.join(f'{axis.name} ({axis.units})' for axis in wrong)} contradicts. Turn it "
+            "round with signal.T, or correct names and units in signal.axes_manager."
+        )
+    for pair in (axes.navigation_axes, axes.signal_axes):
+        names = [str(axis.name).lower() for axis in pair]
+        if names in SWAPPED:
+            raise ValueError(
+                f"{signal} has its axes {pair[0].name} and {pair[1].name} in each other's place: "
+                f"{pair[0].name} is the horizontal one. Swap them back, for example by "
+                f"signal.swap_axes({pair[0].name!r}, {pair[1].name!r}), or correct their names in "
+                "signal.axes_manager."
+            )
+
+
+def _of_the_detector(axis: Any) -> bool:
+    unit = str(axis.units)
+    return axis.name in DETECTOR_NAMES or "rad" in unit or "1/" in unit or "^-1" in unit

@@ -12,6 +12,7 @@ image. Nothing wraps around at the edges: what lies outside the scan counts as z
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,9 +95,10 @@ def ricom_kernel(
 
 def check_kernel_size(size: int, scan_shape: tuple[int, ...] | None = None) -> int:
     """Return a usable kernel size, or say why it is none."""
-    if int(size) != size or size < 3 or size % 2 == 0:
+    number = isinstance(size, numbers.Real) and np.isfinite(size)
+    if not number or int(size) != size or size < 3 or size % 2 == 0:
         raise ValueError(
-            f"The kernel size must be an odd number of scan positions, 3 or more, not {size}."
+            f"The kernel size must be an odd number of scan positions, 3 or more, not {size!r}."
         )
     if scan_shape is not None and size > largest_kernel(scan_shape):
         raise ValueError(
@@ -256,6 +258,11 @@ def ricom_add(
     array([-1.,  0.,  1.])
     """
     com = np.ascontiguousarray(com, np.float64)
+    if not np.isfinite(com).all():
+        raise ValueError(
+            "The vectors hold NaN or infinite values; what they would add cannot be taken back. "
+            "Leave these scan positions out."
+        )
     if image.ndim != 2 or image.dtype != np.float64:
         raise ValueError(f"image must be 2D float64, not {image.ndim}D {image.dtype}.")
     if com.ndim != 2 or com.shape[1] != 2:

@@ -22,6 +22,7 @@ __all__ = [
     "acquisition_from_signal",
     "image_axes",
     "largest_count_from_signal",
+    "mirrored",
     "scan_axes",
     "scan_metadata",
     "signal_dictionary",
@@ -52,7 +53,8 @@ def acquisition_from_signal(
     -------
     Acquisition
         What is known. The centre is where the calibrated detector axes are zero, if that is on
-        the detector and the axes have an offset.
+        the detector and the axes have an offset. Rotation, flip and azimuths are those of the
+        array: see `mirrored`.
 
     Warns
     -----
@@ -86,7 +88,50 @@ def acquisition_from_signal(
     if center is None or not _same(center, stored.center):
         # Axes that were cropped away from the beam forget it; the stored one is another pixel.
         changes["center"] = center
-    return stored.replace(**changes)
+    return mirrored(stored.replace(**changes), axes)
+
+
+def mirrored(acquisition: Acquisition, axes: Sequence[Mapping[str, Any]]) -> Acquisition:
+    """Turn a calibration of axes that all run forwards into that of the array, and back.
+
+    ``signal.inav[::-1]`` and ``signal.isig[::-1]`` mirror the data and give an axis a negative
+    scale. What is stored keeps its meaning; rotation, flip and azimuths between the mirrored
+    detector and the mirrored scan are others. Done twice it changes nothing.
+
+    Parameters
+    ----------
+    acquisition
+        Any.
+    axes
+        Dictionaries of the axes (scan_y, scan_x, ky, kx), empty where there is none.
+
+    Examples
+    --------
+    >>> forwards, backwards = {"scale": 0.1}, {"scale": -0.1}
+    >>> acquisition = Acquisition(scan_rotation=30, flip_y=False)
+    >>> seen = mirrored(acquisition, [forwards, backwards, forwards, forwards])
+    >>> seen.scan_rotation, seen.flip_y
+    (150.0, True)
+    """
+    scan_y, scan_x, detector_y, detector_x = (axis.get("scale", 1) < 0 for axis in axes)
+    if not (scan_y or scan_x or detector_y or detector_x):
+        return acquisition
+    changes: dict[str, Any] = {}
+    aberrations = dict(acquisition.aberrations)
+    for name in aberrations:
+        if name.startswith("phi") or name.endswith("_angle"):
+            for backwards, zero in ((scan_y, 0.0), (scan_x, math.pi)):
+                aberrations[name] = zero - aberrations[name] if backwards else aberrations[name]
+            changes["aberrations"] = aberrations
+    if acquisition.scan_rotation is not None:
+        # A mirror turns the sense of rotation round; one along x is one along y and half a turn.
+        turn = acquisition.scan_rotation + 180 * detector_x
+        turn = (-turn if scan_y != scan_x else turn) + 180 * scan_x
+        changes["scan_rotation"] = (turn + 180) % 360 - 180
+    if acquisition.scan_rotation is not None or acquisition.flip_y is not None:
+        odd = (scan_y + scan_x + detector_y + detector_x) % 2 == 1
+        changes["flip_y"] = bool(acquisition.flip_y) != odd
+    return acquisition.replace(**changes)
 
 
 def largest_count_from_signal(metadata: Mapping[str, Any]) -> int | None:

@@ -137,6 +137,8 @@ class Acquisition:
             self._set(name, _pair(name, getattr(self, name), positive=True))
         self._set("center", _pair("center", self.center, positive=False))
         if self.flip_y is not None:
+            if self.flip_y not in (False, True):
+                raise ValueError(f"flip_y must be True or False, not {self.flip_y!r}.")
             self._set("flip_y", bool(self.flip_y))
         aberrations = {
             str(name): _required_number(f"aberrations[{name!r}]", value)
