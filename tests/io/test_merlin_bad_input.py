@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stem_plugins.io import (
-    merlin_numbering,
+    merlin_sampling,
     parse_acquisition_header,
     parse_frame_header,
     read_merlin,
@@ -49,6 +49,24 @@ def renumbered(make_mib, numbers):
         ([1, 3, 4, 6], r"2 missing \(2, 5\)"),
         ([7, 9, 10, 10], r"1 missing \(8\), 1 there twice \(10\)"),
         (range(1, 30, 2), r"14 missing \(2, 4, 6, 8, 10 and 9 more\)"),
+        (
+            [1, 2, 3, 3, 5, 6],
+            r"faults: 1 replaced by a copy of the frame before \(4\)\. Those positions show the "
+            r"pattern before; no other scan position is shifted\.$",
+        ),
+        ([1, 2, 2, 2, 5, 6], r"2 replaced by a copy of the frame before \(3, 4\)\. Those"),
+        (
+            [1, 1, 3, 4, 6, 7],
+            r"1 missing \(5\), 1 replaced by a copy of the frame before \(2\)\. All scan "
+            r"positions behind a missing or doubled frame are shifted",
+        ),
+        (
+            [1, 2, 4, 5, 5, 6],
+            r"1 missing \(3\), 1 there twice \(5\)\. The scan positions of frames 3 to 4 of the "
+            r"file are shifted; those behind are in place again",
+        ),
+        ([1, 2, 2, 3, 5, 6], r"The scan positions of frames 3 to 4 of the file are shifted"),
+        ([1, 2, 2, 3, 4, 5], r"1 there twice \(2\)\. All scan positions behind such a frame are"),
     ],
 )
 def test_lost_and_doubled_frames_are_told_by_their_numbers(make_mib, numbers, words):
@@ -65,11 +83,12 @@ def test_of_long_files_not_all_headers_are_read(steps, at_first, tmp_path_factor
     """Faults that do not cancel between two headers read are found, and put where they are."""
     numbers = 1 + np.cumsum([0, *steps])
     path = tmp_path_factory.mktemp("long") / "scan.mib"
-    path.write_bytes(b"".join(b"MQ1,%06d,00384" % number + bytes(30) for number in numbers))
-    header = SimpleNamespace(frame_bytes=46)
+    text = b"MQ1,%06d,00384,01,0004,0003,U16,   1x1,01"
+    path.write_bytes(b"".join((text % number).ljust(64, b"\0") for number in numbers))
+    header = SimpleNamespace(frame_bytes=64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merlin_numbering, "HEADERS_AT_FIRST", at_first)
-        found = merlin_numbering.frame_numbers(path, header, len(numbers))
+        patch.setattr(merlin_sampling, "HEADERS_AT_FIRST", at_first)
+        found = merlin_sampling.look_at_frames(path, header, len(numbers)).numbers
     every = max(1, len(numbers) // at_first)
     places = [*range(0, len(numbers) - 1, every), len(numbers) - 1]
     np.testing.assert_array_equal(found[places], numbers[places])
@@ -84,8 +103,8 @@ def test_numbers_that_start_again_or_stand_still_are_no_fault(make_mib, numbers)
 
 
 def test_on_a_slow_disc_the_last_number_tells_how_many_are_lost(make_mib, monkeypatch):
-    monkeypatch.setattr(merlin_numbering, "LONGEST_CHECK", -1)
-    monkeypatch.setattr(merlin_numbering, "HEADERS_TOGETHER", 2)
+    monkeypatch.setattr(merlin_sampling, "LONGEST_CHECK", -1)
+    monkeypatch.setattr(merlin_sampling, "HEADERS_TOGETHER", 2)
     path = renumbered(make_mib, [1, 2, 3, 7])
     with pytest.warns(UserWarning, match=r"3 missing \(after 2\)"):
         read_merlin(path, scan_shape=(2, 2))
@@ -143,7 +162,7 @@ def test_damaged_end_is_noticed(make_mib):
     data = bytearray(path.read_bytes())
     data[-408:-404] = b"XXXX"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="frame 3 does not start"):
+    with pytest.raises(ValueError, match="frame 4 of 4 does not start"):
         read_merlin(path, scan_shape=(2, 2))
 
 

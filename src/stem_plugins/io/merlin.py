@@ -20,12 +20,12 @@ import warnings
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
 
+from stem_plugins.io.merlin_frame_check import check_frames
 from stem_plugins.io.merlin_header import (
     LARGEST_HEADER,
     MerlinAcquisitionHeader,
@@ -34,7 +34,6 @@ from stem_plugins.io.merlin_header import (
     parse_frame_header,
 )
 from stem_plugins.io.merlin_layout import ScanLayout, find_scan_layout
-from stem_plugins.io.merlin_numbering import warn_of_numbering
 from stem_plugins.io.merlin_pixels import decode_raw_frames, view_frames
 from stem_plugins.io.merlin_writer import ACQUISITION_LINE
 from stem_plugins.io.scan import Scan
@@ -145,15 +144,16 @@ def read_merlin(
     FileNotFoundError
         There is no such ``.mib`` file.
     ValueError
-        The file is no Merlin data, or damaged, or its frames do not go with the scan shape. The
-        message says how to load what is there, for example the complete lines of an interrupted
-        scan.
+        The file is no Merlin data, or damaged, or frames are of another size or type than the
+        first, or their number does not go with the scan shape. The message says how to load what
+        is there, for example the complete lines of an interrupted scan.
 
     Warns
     -----
     UserWarning
-        The last frame is incomplete and left out; frames were lost while recording or are there
-        twice (on a slow disc only the first are looked at); a scan line is missing; the scan may
+        The last frame is incomplete and left out; frames were lost while recording, are there
+        twice, or were never filled (of more than 2048 frames a part is looked at, and on a slow
+        disc only the first and the last); a scan line is missing; the scan may
         not be a single line; raw frames of a detector with a gap between its
         chips are shown without it.
 
@@ -264,9 +264,8 @@ def _read_first_header(mib: Path) -> tuple[MerlinHeader, int]:
             raise ValueError(
                 f"{mib.name} has {size} bytes, less than one frame of {header.frame_bytes} bytes."
             )
-        if frames > 1:
-            _check_other_headers(file, header, frames, mib.name)
-            warn_of_numbering(mib, header, frames, stacklevel=3)
+    if frames > 1:
+        check_frames(mib, header, frames, stacklevel=3)
     if rest:
         warnings.warn(
             f"{mib.name}: the last frame is incomplete ({rest} of {header.frame_bytes} bytes) and "
@@ -274,21 +273,6 @@ def _read_first_header(mib: Path) -> tuple[MerlinHeader, int]:
             stacklevel=3,
         )
     return header, frames
-
-
-def _check_other_headers(file: Any, header: MerlinHeader, frames: int, name: str) -> None:
-    """Check that frames start where they should: a wrong size in the header would shear all."""
-    for number in (1, frames - 1):
-        file.seek(number * header.frame_bytes)
-        start = file.read(header.header_bytes)
-        found = parse_frame_header(start, source=name) if start.startswith(b"MQ1,") else None
-        if found is None or found.frame_bytes != header.frame_bytes:
-            raise ValueError(
-                f"{name}: frame {number} does not start at byte {number * header.frame_bytes}, "
-                f"where the first header ({header.header_bytes} bytes of header, "
-                f"{header.payload_bytes} bytes of pixels) says it should. The header is wrong or "
-                "the file is damaged."
-            )
 
 
 def _check_same_detector(

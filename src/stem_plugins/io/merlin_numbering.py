@@ -1,113 +1,50 @@
 """Frames that a Merlin file lacks, or holds twice, as the numbers in their headers tell.
 
-A detector that drops a frame goes on counting, so every scan position behind it is shifted.
+A detector that drops a frame goes on counting, so every scan position behind it is shifted; unless
+something, such as a copy of the frame before, was written in its place.
 """
 
 from __future__ import annotations
 
-import time
+import dataclasses
 import warnings
-from collections.abc import Iterable
-from pathlib import Path
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from stem_plugins.io.merlin_header import MerlinHeader
+from stem_plugins.io.merlin_sampling import FrameStarts
 
-__all__ = ["frame_numbers", "numbering_faults", "warn_of_numbering"]
-
-#: Bytes from the start of a header in which the frame's number is looked for: ``MQ1,000001,``.
-NUMBER_BYTES = 16
-
-#: About how many headers are read at first: 5 µs each, where the first pass over a frame takes 20.
-HEADERS_AT_FIRST = 2048
-
-#: Headers read between two looks at the clock, and how long [s] that may go on: on a slow disc,
-#: opening a file must not mean reading a page of every frame.
-HEADERS_TOGETHER = 256
-LONGEST_CHECK = 0.25
+__all__ = ["NumberingFaults", "numbering_faults", "warn_of_numbering"]
 
 #: So many faults are named one by one.
 MOST_NAMED = 5
 
 
-def frame_numbers(
-    path: Path, header: MerlinHeader, frames: int, *, only_last: bool = False
-) -> np.ndarray:
-    """Find out the number of each frame, as its header has it.
+@dataclasses.dataclass(frozen=True)
+class NumberingFaults:
+    """Gaps and repetitions in the numbers of consecutive frames.
 
     Parameters
     ----------
-    path
-        The ``.mib`` file.
-    header
-        Of the first frame; all frames are of one size.
-    frames
-        Complete frames in the file.
-    only_last
-        Whether to read the number of the last frame alone.
-
-    Returns
-    -------
-    numpy.ndarray
-        (frames,) int64, shorter where the disc is too slow to read all headers at once.
-        -1 where there is no number. Of long files every so many headers are read, and all those
-        between only where the numbers did not advance as the frames do: what is lost and doubled
-        again within such a step stays unseen.
+    missing
+        First and last number of each gap.
+    doubled
+        Numbers that the next frame has again.
+    replaced
+        Numbers whose frames hold a copy of the one before, and its number. They are in none of
+        the other two.
+    shifts
+        Place in the file, from 0, of each frame behind a gap or repetition, and by how many
+        scan positions frames are shifted from there on: too early above zero.
     """
-    end = time.monotonic() + LONGEST_CHECK
-    # Small reads: through a memory map, each would cost a page fault, three times as much.
-    with open(path, "rb", buffering=0) as file:
-        if only_last:
-            return _read_numbers(file, header, [frames - 1], end)
-        places = np.append(np.arange(0, frames - 1, max(1, frames // HEADERS_AT_FIRST)), frames - 1)
-        found = _read_numbers(file, header, places, end)
-        places = places[: found.size]
-        steps = np.diff(places)
-        regular = (np.diff(found) == steps) & (found[:-1] >= 0)
-        numbers = np.repeat(found[-1], places[-1] + 1)
-        segment = np.searchsorted(places[1:], np.arange(places[-1]), side="right")
-        numbers[:-1] = found[segment] + np.arange(places[-1]) - places[segment]
-        between = [
-            np.arange(places[i] + 1, places[i + 1]) for i in np.flatnonzero(~regular & (steps > 1))
-        ]
-        if between:
-            unsure = np.concatenate(between)
-            read = _read_numbers(file, header, unsure, end)
-            numbers[unsure[: read.size]] = read
-            if read.size < unsure.size:
-                numbers = numbers[: unsure[read.size]]
-    return numbers
+
+    missing: list[tuple[int, int]]
+    doubled: list[int]
+    replaced: list[int]
+    shifts: list[tuple[int, int]]
 
 
-def _read_numbers(
-    file: BinaryIO, header: MerlinHeader, places: Iterable[int], end: float
-) -> np.ndarray:
-    """Read the numbers of some frames, one at least, until a time on the clock."""
-    starts, frame_bytes = [], header.frame_bytes
-    for place in places:
-        file.seek(int(place) * frame_bytes)
-        starts.append(file.read(NUMBER_BYTES))
-        if len(starts) % HEADERS_TOGETHER == 0 and time.monotonic() > end:
-            break
-    return _parse(np.frombuffer(b"".join(starts), np.uint8).reshape(-1, NUMBER_BYTES))
-
-
-def _parse(starts: np.ndarray) -> np.ndarray:
-    """Return the number behind ``MQ1,`` of many headers at once."""
-    characters = np.ascontiguousarray(starts.T).astype(np.int64)
-    digits = characters[4:] - ord("0")
-    numbers = np.zeros(starts.shape[0], np.int64)
-    inside = np.ones(starts.shape[0], bool)
-    for digit in digits:
-        inside &= (digit >= 0) & (digit <= 9)
-        numbers = np.where(inside, 10 * numbers + digit, numbers)
-    known = (characters[0] == ord("M")) & (digits[0] >= 0) & (digits[0] <= 9)
-    return np.where(known, numbers, -1)
-
-
-def numbering_faults(numbers: np.ndarray) -> tuple[list[tuple[int, int]], list[int]]:
+def numbering_faults(numbers: np.ndarray) -> NumberingFaults:
     """Find gaps and repetitions in the numbers of consecutive frames.
 
     Parameters
@@ -118,32 +55,69 @@ def numbering_faults(numbers: np.ndarray) -> tuple[list[tuple[int, int]], list[i
 
     Returns
     -------
-    missing : list of (int, int)
-        First and last number of each gap.
-    doubled : list of int
-        Numbers that the next frame has again.
+    NumberingFaults
+        What was found.
 
     Examples
     --------
-    >>> numbering_faults(np.array([1, 2, 5, 6, 6, 7]))
-    ([(3, 4)], [6])
+    >>> faults = numbering_faults(np.array([1, 2, 5, 6, 6, 7, 8, 8, 10]))
+    >>> faults.missing, faults.doubled, faults.replaced, faults.shifts
+    ([(3, 4)], [6], [9], [(2, 2), (4, 1)])
     """
     before, after = numbers[:-1], numbers[1:]
-    known = (before >= 0) & (after >= 0)
-    gaps = np.flatnonzero(known & (after > before + 1))
-    missing = [(int(before[i]) + 1, int(after[i]) - 1) for i in gaps]
-    same = known & (after == before)
-    doubled = [] if same.all() else numbers[:-1][same].tolist()
-    return missing, doubled
+    change = np.where((before >= 0) & (after >= before), after - before - 1, 0)
+    if (change == -1).all():
+        change[:] = 0
+    found = NumberingFaults([], [], [], [])
+    shift = 0
+    for place, copies, lost in _faults(change):
+        number = int(numbers[place])
+        if copies == lost:
+            found.replaced.extend(range(number + 1, number + 1 + copies))
+            continue
+        shift += lost - copies
+        found.shifts.append((place + 1, shift))
+        if lost:
+            found.missing.append((number + 1, number + lost))
+        found.doubled.extend([number] * copies)
+    return found
 
 
-def warn_of_numbering(path: Path, header: MerlinHeader, frames: int, *, stacklevel: int) -> None:
+def _faults(change: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """Place before each fault, copies there, and numbers lost.
+
+    Only where as many are lost right behind some copies are both above zero: a replacement.
+    """
+    places = np.flatnonzero(change).tolist()
+    i = 0
+    while i < len(places):
+        place, copies = places[i], 0
+        while i + copies < len(places) and places[i + copies] == place + copies:
+            if change[place + copies] != -1:
+                break
+            copies += 1
+        if not copies:
+            yield place, 0, int(change[place])
+            i += 1
+        elif place + copies < change.size and change[place + copies] == copies:
+            yield place, copies, copies
+            i += copies + 1
+        else:
+            yield place, copies, 0
+            i += copies
+
+
+def warn_of_numbering(name: str, starts: FrameStarts, frames: int, *, stacklevel: int) -> None:
     """Warn of frames that were lost, or written twice.
 
     Parameters
     ----------
-    path, header, frames
-        As for `frame_numbers`.
+    name
+        Of the file.
+    starts
+        What the headers say.
+    frames
+        Complete frames in the file.
     stacklevel
         As for `warnings.warn`, counted from the caller.
 
@@ -152,26 +126,46 @@ def warn_of_numbering(path: Path, header: MerlinHeader, frames: int, *, stacklev
     UserWarning
         There are such frames.
     """
-    numbers = frame_numbers(path, header, frames)
-    missing, doubled = numbering_faults(numbers)
+    numbers = starts.numbers
+    found = numbering_faults(numbers)
     faults = []
     unseen = frames - numbers.size
-    if unseen:
-        last = frame_numbers(path, header, frames, only_last=True)
-        lost = int(last[0] - numbers[-1]) - unseen
-        faults += [f"{lost} missing (after {numbers[-1]})"] if lost > 0 else []
-    if missing:
-        lost = sum(last - first + 1 for first, last in missing)
-        ranges = [f"{a}" if a == b else f"{a} to {b}" for a, b in missing]
+    lost_unseen = 0
+    if unseen and starts.last_number >= 0 and numbers[-1] >= 0:
+        lost_unseen = max(0, starts.last_number - int(numbers[-1]) - unseen)
+    if lost_unseen:
+        faults.append(f"{lost_unseen} missing (after {numbers[-1]})")
+    if found.missing:
+        lost = sum(last - first + 1 for first, last in found.missing)
+        ranges = [f"{a}" if a == b else f"{a} to {b}" for a, b in found.missing]
         faults.append(f"{lost} missing ({_named(ranges)})")
-    if doubled:
-        faults.append(f"{len(doubled)} there twice ({_named(map(str, doubled))})")
+    if found.doubled:
+        faults.append(f"{len(found.doubled)} there twice ({_named(map(str, found.doubled))})")
+    if found.replaced:
+        faults.append(
+            f"{len(found.replaced)} replaced by a copy of the frame before "
+            f"({_named(map(str, found.replaced))})"
+        )
     if faults:
         warnings.warn(
-            f"{path.name}: the frames' numbers show faults: {', '.join(faults)}. "
-            "All scan positions behind such a frame are shifted.",
+            f"{name}: the frames' numbers show faults: {', '.join(faults)}. "
+            f"{_consequence(found, lost_unseen=lost_unseen)}",
             stacklevel=stacklevel + 1,
         )
+
+
+def _consequence(found: NumberingFaults, *, lost_unseen: int) -> str:
+    """Say which scan positions hold the patterns of others."""
+    if not found.shifts and not lost_unseen:
+        return "Those positions show the pattern before; no other scan position is shifted."
+    final = found.shifts[-1][1] if found.shifts else 0
+    if final or lost_unseen:
+        behind = "behind a missing or doubled frame" if found.replaced else "behind such a frame"
+        return f"All scan positions {behind} are shifted."
+    return (
+        f"The scan positions of frames {found.shifts[0][0] + 1} to {found.shifts[-1][0]} of the "
+        "file are shifted; those behind are in place again."
+    )
 
 
 def _named(items: Iterable[str]) -> str:
