@@ -3,6 +3,7 @@
 import hyperspy.api as hs
 import numpy as np
 import pytest
+import weak_phase
 
 import stem_plugins
 from stem_plugins import MissingCalibrationError
@@ -60,3 +61,15 @@ def test_what_is_missing_or_unknown_is_said(patterns, scan):
         bare.ssb()
     with pytest.raises(ValueError, match="two navigation axes"):
         scan.inav[0].ssb()
+
+
+def test_aberrations_are_fitted_and_kept():
+    true = weak_phase.acquisition(defocus=130.0)
+    expected = weak_phase.record(true, weak_phase.specimen(0.03)[1])
+    expected *= 2000 / expected.sum(axis=(2, 3)).mean()
+    signal = STEM4D(np.random.default_rng(0).poisson(expected).astype(np.uint16))
+    signal.set_acquisition(**true.replace(defocus=100.0).to_dict())
+    found = signal.fit_aberrations(["defocus"])
+    assert found.acquisition.defocus == pytest.approx(130, abs=3)
+    signal.set_acquisition(**found.acquisition.to_dict())
+    assert signal.acquisition.defocus == found.acquisition.defocus

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hyperspy.signal import BaseSignal
@@ -82,3 +83,31 @@ class PtychographyMethods:
             parameters={"regularization": regularization},
         )
         return delivered(result, lazy_output, show_progressbar)
+
+    def fit_aberrations(
+        self: Any, fit: Sequence[str] = ("defocus", "astigmatism")
+    ) -> imaging.AberrationFit:
+        """Find aberrations and the rotation from the overlaps of the diffraction discs.
+
+        Parameters
+        ----------
+        fit
+            Some of ``"defocus"``, ``"astigmatism"``, ``"coma"``, ``"trefoil"``, ``"spherical"``,
+            ``"rotation"``.
+
+        Returns
+        -------
+        AberrationFit
+            To be kept by ``signal.set_acquisition(**found.acquisition.to_dict())``.
+
+        Raises
+        ------
+        MissingCalibrationError, ValueError
+            As for `ssb`, and where the data do not show what is asked for.
+
+        See Also
+        --------
+        stem_plugins.fit_aberrations : The same with arrays, and what it assumes.
+        """
+        check_scan(self)
+        return imaging.fit_aberrations(self.data, self.acquisition, fit=fit)
