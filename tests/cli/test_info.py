@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -56,6 +57,60 @@ def test_answers_at_once_for_100_gigabytes(works, tmp_path, scan_file):
     assert time.perf_counter() - begin < 1
     assert "99.7 GB" in text
     assert "872 × 872" in text
+
+
+@pytest.fixture
+def real_file(data_dir, tmp_path):
+    """A measured 4 × 2 scan whose headers do not tell the scan shape."""
+    with zipfile.ZipFile(data_dir / "merlin" / "Merlin_navigation4x2_ROI.zip") as archive:
+        for name in archive.namelist():
+            if "001_4x2_6bit." in name and "._" not in name:
+                (tmp_path / name.rsplit("/")[-1]).write_bytes(archive.read(name))
+    return tmp_path / "001_4x2_6bit.mib"
+
+
+def test_an_unknown_scan_shape_is_listed_with_its_option(works, fails, real_file):
+    text, warnings = works("info", real_file)
+    assert warnings == ""
+    assert "unknown: --scan ROWS COLUMNS (its .hdr gives neither ScanX and ScanY" in text
+    assert "6-bit counters" in text
+    assert "256 × 256 px" in text
+    assert "frames in the file  8" in text
+    assert "exposure            0.1 s" in text
+    assert "--beam-energy 200" in text
+    facts = json.loads(works("info", real_file, "--json")[0])
+    assert facts["scan_shape"] is None
+    assert facts["detector_shape"] == [256, 256]
+    assert facts["metadata"]["frames"] == 8
+    assert "--scan 2 3" not in text
+    assert "8 frames" in fails("info", real_file, "--scan", 2, 3)
+
+
+def test_an_interrupted_scan_is_shown(works, tmp_path, scan_file):
+    """30 lines of 34 frames, cut in the middle of a line, without ScanX and ScanY."""
+    frame = 384 + 2 * 32 * 30
+    (tmp_path / "cut.mib").write_bytes(scan_file.read_bytes()[: 1000 * frame])
+    hdr = scan_file.with_suffix(".hdr").read_bytes().replace(b"Scan", b"Scam")
+    (tmp_path / "cut.hdr").write_bytes(hdr)
+    text, _ = works("info", tmp_path / "cut.mib")
+    assert "unknown: --scan ROWS COLUMNS (they are not whole scan lines of 34 frames" in text
+    assert "frames in the file  1000" in text
+    (tmp_path / "cut.hdr").unlink()
+    text, _ = works("info", tmp_path / "cut.mib", "--skip-frames", 10)
+    assert "there is no .hdr file beside it" in text
+
+
+def test_a_conversion_is_not_taken_for_the_measurement(works, tmp_path, real_file, bare_file):
+    taken = "2021-05-07T16:51:10"
+    assert taken in works("info", real_file, "--scan", 2, 4)[0]
+    works("convert", real_file, tmp_path / "a.zspy", "--scan", 2, 4)
+    works("convert", tmp_path / "a.zspy", tmp_path / "b.mib")
+    for name in ("a.zspy", "b.mib"):
+        assert f"first frame taken   {taken}" in works("info", tmp_path / name)[0]
+        facts = json.loads(works("info", tmp_path / name, "--json")[0])
+        assert facts["taken"].startswith(taken)
+    assert "first frame taken   not known" in works("info", bare_file)[0]
+    assert json.loads(works("info", bare_file, "--json")[0])["taken"] is None
 
 
 def test_other_formats(works, tmp_path, counts):

@@ -117,6 +117,17 @@ def test_load_opens_merlin_files(merlin, patterns, calibration, lazy):
     assert found.metadata.General.title == "scan"
 
 
+def test_the_date_of_the_measurement_is_in_the_metadata(patterns, merlin, tmp_path):
+    write_merlin(tmp_path / "dated.mib", patterns, taken="2021-05-07T16:51:10Z")
+    general = load(tmp_path / "dated.mib").metadata.General
+    assert (general.date, general.time_zone) == ("2021-05-07", "UTC")
+    assert general.time.startswith("16:51:10")
+    saved(load(tmp_path / "dated.mib"), tmp_path / "dated.zspy")
+    again = load(tmp_path / "dated.zspy").metadata.General
+    assert (again.date, again.time) == (general.date, general.time)
+    assert not load(merlin).metadata.General.has_item("date")
+
+
 @pytest.mark.parametrize("suffix", [".hspy", ".zspy"])
 def test_merlin_files_become_hyperspys(merlin, patterns, tmp_path, suffix):
     found = load(merlin)

@@ -19,6 +19,7 @@ from stem_plugins.io import (
     write_merlin,
     write_scan,
 )
+from stem_plugins.io.scan_date import scan_date
 
 SHAPES = hnp.array_shapes(min_dims=4, max_dims=4, min_side=1, max_side=5)
 DTYPES = st.sampled_from(["?", "u1", "i1", "u2", ">u2", "i2", "u4", "i8", "u8", "f4", ">f8"])
@@ -233,10 +234,52 @@ def test_each_chunk_is_computed_once_per_pass(tmp_path):
 
 
 def test_more_than_a_million_frames_keep_their_headers_apart(tmp_path):
-    from stem_plugins.io.merlin_writer import _headers
+    from stem_plugins.io.merlin_writer import _Headers
 
-    header = _headers(
-        9_999_999, 1, (4000, 4000, 4, 4), "U32", Acquisition(), 24, np.datetime64("2020", "ns")
-    )[0]
+    headers = _Headers((4000, 4000, 4, 4), 0, np.datetime64("2020", "ns"), "Z")
+    header = headers.texts(9_999_999, 1, 24)[0]
     assert len(header) <= 384
     assert header.startswith(b"MQ1,10000000,00384,")
+
+
+@pytest.mark.parametrize(
+    "taken", ["2021-05-07T16:51:10.905800928Z", "2021-05-07T16:51:10Z", "2021-05-07 16:51:10"]
+)
+def test_the_date_of_the_measurement_survives_all_formats(tmp_path, taken):
+    acquisition = Acquisition(dwell_time=0.1)
+    scan = Scan(np.ones((2, 3, 4, 4), "u2"), acquisition, {"taken": taken})
+    expected = np.datetime64(taken.removesuffix("Z"), "ns")
+    for name in ("a.mib", "b.zspy", "c.hspy", "d.mib"):
+        write_scan(tmp_path / name, scan)
+        scan = read_scan(tmp_path / name)
+        found = scan_date(scan.metadata)
+        assert found.endswith("Z") == taken.endswith("Z")
+        assert np.datetime64(found.removesuffix("Z"), "ns") == expected
+        if name == "b.zspy":
+            general = scan.metadata["General"]
+            assert general["date"] == "2021-05-07"
+            assert general["time"].startswith("16:51:10")
+    # The fifth of six frames, each 0.1 s: 0.4 s later.
+    fifth = read_merlin(tmp_path / "d.mib", scan_shape=(1, 2), skip_frames=4).metadata["taken"]
+    assert np.datetime64(fifth.removesuffix("Z"), "ns") - expected == np.timedelta64(400, "ms")
+    assert "07/05/2021 16:51:10" in (tmp_path / "d.hdr").read_text()
+
+
+def test_without_a_date_none_is_made_up(tmp_path):
+    """Neither in the .hdr nor by the headers of the frames alone, nor at RosettaSciIO."""
+    path = tmp_path / "scan.mib"
+    write_merlin(path, np.ones((2, 3, 4, 4), "u2"), acquisition=Acquisition(dwell_time=1e-3))
+    assert "Time and Date" not in path.with_suffix(".hdr").read_text()
+    assert scan_date(read_merlin(path).metadata) is None
+    assert file_reader(str(path))[0]["metadata"]["General"]["date"] == "1970-01-01"
+    path.with_suffix(".hdr").unlink()
+    assert scan_date(read_merlin(path, scan_shape=(2, 3)).metadata) is None
+    write_scan(tmp_path / "scan.zspy", read_merlin(path, scan_shape=(2, 3)))
+    assert "date" not in read_scan(tmp_path / "scan.zspy").metadata["General"]
+
+
+@pytest.mark.parametrize("taken", ["yesterday", "", "1970-01-01"])
+def test_what_is_no_date_is_refused(tmp_path, taken):
+    with pytest.raises(ValueError, match="taken must be a date such as"):
+        write_merlin(tmp_path / "scan.mib", np.ones((1, 2, 3, 4), "u2"), taken=taken)
+    assert list(tmp_path.iterdir()) == []

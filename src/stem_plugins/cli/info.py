@@ -41,21 +41,37 @@ def run(arguments: argparse.Namespace) -> None:
     """Print what a file holds, as the parsed options say."""
     from stem_plugins.cli.messages import say
 
-    scan = open_scan(arguments)
+    scan, unknown = _open(arguments)
     if arguments.json:
-        say(json.dumps(_facts(scan, arguments.file), indent=2, ensure_ascii=False, default=str))
+        facts = _facts(scan, arguments.file, unknown)
+        say(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
     else:
-        say("\n".join([*_description(scan, arguments.file), "", *_calibration(scan)]))
+        lines = [*_description(scan, arguments.file, unknown), "", *_calibration(scan)]
+        say("\n".join(lines))
 
 
-def _facts(scan: Scan, path: Path) -> dict[str, Any]:
+def _open(arguments: argparse.Namespace) -> tuple[Scan, str | None]:
+    """Open the file; as a line of all its frames, and say why, where its scan shape is unknown."""
+    from stem_plugins.io.merlin_layout import UnknownScanShapeError
+
+    try:
+        return open_scan(arguments), None
+    except UnknownScanShapeError as error:
+        arguments.scan = (1, error.frames)
+        return open_scan(arguments), error.reason
+
+
+def _facts(scan: Scan, path: Path, unknown: str | None) -> dict[str, Any]:
+    from stem_plugins.io.scan_date import scan_date
+
     return {
         "file": str(path),
         "format": _format(scan, path),
-        "scan_shape": list(scan.data.shape[:2]),
+        "scan_shape": None if unknown else list(scan.data.shape[:2]),
         "detector_shape": list(scan.data.shape[2:]),
         "dtype": scan.data.dtype.str,
         "bytes": scan.data.nbytes,
+        "taken": scan_date(scan.metadata),
         "acquisition": scan.acquisition.to_dict(),
         "metadata": dict(scan.metadata),
     }
@@ -69,21 +85,27 @@ def _format(scan: Scan, path: Path) -> str:
     return f"Merlin, {header['counter_depth']}-bit counters{raw}, chips {header['layout']}"
 
 
-def _description(scan: Scan, path: Path) -> list[str]:
+def _description(scan: Scan, path: Path, unknown: str | None) -> list[str]:
     """Lines on the data and the headers."""
+    from stem_plugins.io.scan_date import scan_date
+
     ny, nx, ky, kx = scan.data.shape
+    positions = f"{ny} × {nx} positions (down, across)"
+    if unknown is not None:
+        positions = f"unknown: --scan ROWS COLUMNS ({unknown})"
     lines = [
         str(path),
         _line("format", _format(scan, path)),
-        _line("scan", f"{ny} × {nx} positions (down, across)"),
+        _line("scan", positions),
         _line("detector", f"{ky} × {kx} px (down, across)"),
         _line("numbers", _type(scan.data.dtype)),
-        _line("size", f"{_bytes(scan.data.nbytes)} uncompressed"),
+        _line("size", f"{_bytes(int(scan.data.nbytes))} uncompressed"),
     ]
-    header = scan.metadata.get("mq1")
+    header, taken = scan.metadata.get("mq1"), scan_date(scan.metadata)
+    if taken is not None or header is not None:
+        lines += [_line("first frame taken", taken or "not known: the file has no date of it")]
     if header is not None:
         lines += [_line("frames in the file", str(scan.metadata["frames"]))]
-        lines += [_line("first frame taken", header["timestamp"])]
         lines += [_line("exposure", f"{header['exposure']:g} s")] if header["exposure"] else []
         thresholds = ", ".join(f"{value:g}" for value in header["thresholds"] if value)
         lines += [_line("thresholds", f"{thresholds} keV")] if thresholds else []

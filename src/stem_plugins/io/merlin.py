@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -37,6 +38,7 @@ from stem_plugins.io.merlin_layout import ScanLayout, find_scan_layout
 from stem_plugins.io.merlin_pixels import decode_raw_frames, view_frames
 from stem_plugins.io.merlin_writer import ACQUISITION_LINE
 from stem_plugins.io.scan import Scan
+from stem_plugins.io.scan_date import parse_date
 from stem_plugins.lazy.blocks import array_of_blocks
 from stem_plugins.optics.acquisition import Acquisition
 
@@ -136,8 +138,9 @@ def read_merlin(
         ``dwell_time``, the exposure of one frame (without the gap between frames, which headers
         do not tell). ``metadata`` has
         the lines of the ``.hdr`` by name under ``"hdr"``, the first frame header under ``"mq1"``,
-        and ``"frames"``, the number of complete frames in the file. ``largest_count`` is what
-        the counters can hold.
+        ``"frames"``, the number of complete frames in the file, and, where it is known,
+        ``"taken"``, when the first frame of the scan was taken (ISO 8601, with Z for UTC).
+        ``largest_count`` is what the counters can hold.
 
     Raises
     ------
@@ -191,12 +194,25 @@ def read_merlin(
     file = _MerlinFile(str(mib.absolute()), header, layout, bool(flip_y))
     data = _lazy_array(file) if lazy else file.read((0, layout.shape[0]), (0, layout.shape[1]))
     acquisition = _acquisition(header, acquisition_header, flip_y=flip_y, source=hdr.name)
-    metadata = {
+    metadata: dict[str, Any] = {
         "hdr": dict(acquisition_header.values) if acquisition_header else {},
         "mq1": dataclasses.asdict(header),
         "frames": frames,
     }
+    timestamp = header.timestamp if not layout.first_frame else _timestamp(mib, header, layout)
+    if parse_date(timestamp):
+        metadata["taken"] = timestamp
     return Scan(data, acquisition, metadata, header.largest_count)
+
+
+def _timestamp(mib: Path, header: MerlinHeader, layout: ScanLayout) -> str:
+    """Return when the first frame of a scan was taken that is not the first of its file."""
+    with open(mib, "rb") as file:
+        file.seek(layout.first_frame * header.frame_bytes)
+        try:
+            return parse_frame_header(file.read(header.header_bytes), source=mib.name).timestamp
+        except ValueError:
+            return ""  # a frame that was not filled
 
 
 def find_merlin_files(path: str | PathLike[str]) -> tuple[Path, Path]:

@@ -13,7 +13,27 @@ from collections.abc import Sequence
 
 from stem_plugins.io.merlin_header import MerlinAcquisitionHeader
 
-__all__ = ["ScanLayout", "find_scan_layout"]
+__all__ = ["ScanLayout", "UnknownScanShapeError", "find_scan_layout"]
+
+
+class UnknownScanShapeError(ValueError):
+    """How the frames of a file form a scan is not known, and was not given.
+
+    Parameters
+    ----------
+    message
+        What to do about it.
+    frames
+        Frames that could form the scan.
+    reason
+        Why it is not known.
+    """
+
+    # Defaults, so that the same error can be raised again in other words.
+    def __init__(self, message: str, *, frames: int = 1, reason: str = "") -> None:
+        super().__init__(message)
+        self.frames = frames
+        self.reason = reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +87,10 @@ def find_scan_layout(
 
     Raises
     ------
+    UnknownScanShapeError
+        The scan shape is unknown.
     ValueError
-        The scan shape is unknown, or does not go with the number of frames.
+        The scan shape does not go with the number of frames.
 
     Examples
     --------
@@ -131,18 +153,25 @@ def _recorded_shape(
             if header is None
             else "its .hdr gives neither ScanX and ScanY nor the frames of one scan line"
         )
-        raise ValueError(
+        raise UnknownScanShapeError(
             f"{source} holds {frames} frames, and how they form a scan is not known: {reason}. "
-            f"Pass scan_shape=(rows, columns){_square_hint(frames)}."
+            f"Pass scan_shape=(rows, columns){_square_hint(frames)}.",
+            frames=frames,
+            reason=reason,
         )
     announced = frames + skipped if header.frames is None else header.frames
     lines, rest = divmod(frames, per_trigger)
     if rest:
-        raise ValueError(
-            f"{source} holds {frames} frames, which are not whole scan lines of {per_trigger} "
-            f"frames (the frames per trigger of its .hdr, which announces {announced}). If the "
-            f"scan was interrupted, scan_shape=({lines}, {per_trigger}) with repeat=0 loads its "
-            f"{lines} complete lines."
+        advice = f"If the scan was interrupted, scan_shape=({lines}, {per_trigger}) with repeat=0"
+        reason = (
+            f"they are not whole scan lines of {per_trigger} frames (the frames per trigger of its "
+            f".hdr, which announces {announced})"
+        )
+        raise UnknownScanShapeError(
+            f"{source} holds {frames} frames, which {reason.removeprefix('they ')}. {advice} loads "
+            f"its {lines} complete lines.",
+            frames=frames,
+            reason=reason,
         )
     if lines == 1:
         warnings.warn(

@@ -6,7 +6,7 @@ Merlin software has no place for is kept in one more line of the ``.hdr``.
 
 from __future__ import annotations
 
-import datetime
+import dataclasses
 import json
 from collections import deque
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ import numpy as np
 
 from stem_plugins.io.output_files import check_output, complete_or_nothing
 from stem_plugins.io.scan_blocks import check_scan_data, compute_block, scan_blocks
+from stem_plugins.io.scan_date import NO_DATE, parse_date
 from stem_plugins.optics.acquisition import Acquisition
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def write_merlin(
     acquisition: Acquisition | None = None,
     counter_depth: int | None = None,
     largest_count: int | None = None,
+    taken: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a scan as a Merlin ``.mib`` file with its ``.hdr``.
@@ -66,6 +68,11 @@ def write_merlin(
     largest_count
         Most that a pixel of the detector could count, where it is known. Patterns that reach it
         are then known as saturated in the new file too.
+    taken
+        When the first frame was taken, such as ``"2021-05-07T16:51:10Z"`` (UTC; without the Z some
+        local time). Each later frame is one dwell time later in its header, where that is known.
+        A Merlin header must have a date: 1970-01-01 stands for an unknown one, and `read_merlin`
+        knows that.
     overwrite
         Whether existing files may be replaced.
 
@@ -75,7 +82,7 @@ def write_merlin(
         A file exists and ``overwrite`` is False.
     ValueError
         The data are not four-dimensional, or a count is negative, not whole, not finite, or too
-        large for the counter depth.
+        large for the counter depth; or ``taken`` is no date.
 
     See Also
     --------
@@ -97,6 +104,7 @@ def write_merlin(
             acquisition=acquisition,
             counter_depth=counter_depth,
             largest_count=largest_count,
+            taken=taken,
             overwrite=overwrite,
         ),
         maxlen=0,
@@ -110,13 +118,14 @@ def iter_write_merlin(
     acquisition: Acquisition | None = None,
     counter_depth: int | None = None,
     largest_count: int | None = None,
+    taken: str | None = None,
     overwrite: bool = False,
 ) -> Iterator[tuple[int, int]]:
     """Write a scan as `write_merlin` does, step by step.
 
     Parameters
     ----------
-    path, data, acquisition, counter_depth, largest_count, overwrite
+    path, data, acquisition, counter_depth, largest_count, taken, overwrite
         As in `write_merlin`; they are checked when this function is called.
 
     Yields
@@ -136,9 +145,54 @@ def iter_write_merlin(
         check_output(file, overwrite=overwrite)
     if counter_depth is None and data.dtype.kind == "b":
         counter_depth = 1
-    return _write(
-        mib, hdr, data, acquisition or Acquisition(), counter_depth, largest_count, overwrite
-    )
+    date = (NO_DATE, "Z") if taken is None else parse_date(taken)
+    if date is None:
+        raise ValueError(
+            f"taken must be a date such as '2021-05-07T16:51:10Z', after 1970, not {taken!r}."
+        )
+    acquisition = acquisition or Acquisition()
+    exposure = round((acquisition.dwell_time or 0) * 1e9)
+    headers = _Headers(data.shape, exposure, *date)
+    return _write(mib, hdr, data, acquisition, headers, counter_depth, largest_count, overwrite)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Headers:
+    """Makes the ``MQ1`` headers of a scan.
+
+    Parameters
+    ----------
+    shape
+        (scan_y, scan_x, ky, kx).
+    exposure
+        Of each frame [ns]; 0 where it is unknown.
+    start
+        When the first frame was taken [ns].
+    zone
+        ``"Z"`` where that is UTC, else nothing.
+    """
+
+    shape: tuple[int, ...]
+    exposure: int
+    start: np.datetime64
+    zone: str
+
+    def texts(self, first: int, count: int, counter_depth: int) -> list[bytes]:
+        """Return the headers of consecutive frames."""
+        times = self.start + np.arange(first, first + count) * np.timedelta64(self.exposure, "ns")
+        size = f"{self.shape[3]:04d},{self.shape[2]:04d},{PIXEL_TYPES[counter_depth]}"
+        frame = f"{HEADER_BYTES:05d},01,{size},   1x1,01"
+        thresholds = ",".join(["0.000000E+0"] * 8)
+        settings = "3RX," + ",".join(["000"] * 27)
+        exposure = f"{self.exposure * 1e-9:.6f}"
+        return [
+            (
+                f"MQ1,{first + i + 1:06d},{frame},{time[:26].replace('T', ' ')},{exposure},"
+                f"0,0,0,{thresholds},{settings},MQ1A,{time}{self.zone},{self.exposure}ns,"
+                f"{counter_depth},"
+            ).encode("ascii")
+            for i, time in enumerate(np.datetime_as_string(times).tolist())
+        ]
 
 
 def _write(
@@ -146,6 +200,7 @@ def _write(
     hdr: Path,
     data: np.ndarray | dask.array.Array,
     acquisition: Acquisition,
+    headers: _Headers,
     counter_depth: int | None,
     largest_count: int | None,
     overwrite: bool,
@@ -160,9 +215,8 @@ def _write(
             done += 1
             yield done, total
         counter_depth = _smallest_depth(largest, largest_count)
-    start = np.datetime64(datetime.datetime.now(datetime.UTC).replace(tzinfo=None), "ns")
     with complete_or_nothing(hdr, mib, overwrite=overwrite) as (hdr_part, mib_part):
-        hdr_part.write_bytes(_hdr_text(data.shape, acquisition, counter_depth, start))
+        hdr_part.write_bytes(_hdr_text(acquisition, headers, counter_depth))
         with open(mib_part, "wb") as file:
             for block in blocks:
                 counts = compute_block(data, block)
@@ -171,7 +225,7 @@ def _write(
                         f"A count of {counts.max()} does not fit a counter depth of "
                         f"{counter_depth} bit (largest {2**counter_depth - 1})."
                     )
-                _write_block(file, counts, block, data.shape, acquisition, counter_depth, start)
+                _write_block(file, counts, block, headers, counter_depth)
                 done += 1
                 if done < total:
                     yield done, total
@@ -207,68 +261,33 @@ def _write_block(
     file: BinaryIO,
     counts: np.ndarray,
     block: tuple[slice, slice],
-    shape: tuple[int, ...],
-    acquisition: Acquisition,
+    headers: _Headers,
     counter_depth: int,
-    start: np.datetime64,
 ) -> None:
     """Write each scan row of a block to its place in the file."""
-    pixel_type = PIXEL_TYPES[counter_depth]
+    pixel_bytes = int(PIXEL_TYPES[counter_depth][1:]) // 8
     dtype = np.dtype(
-        [
-            ("header", f"S{HEADER_BYTES}"),
-            ("pixels", f">u{int(pixel_type[1:]) // 8}", shape[2:]),
-        ]
+        [("header", f"S{HEADER_BYTES}"), ("pixels", f">u{pixel_bytes}", headers.shape[2:])]
     )
     frames = np.empty(counts.shape[1], dtype)
     rows, columns = block
     for row, row_counts in zip(range(rows.start, rows.stop), counts, strict=True):
-        first = row * shape[1] + columns.start
-        frames["header"] = _headers(
-            first, len(frames), shape, pixel_type, acquisition, counter_depth, start
-        )
+        first = row * headers.shape[1] + columns.start
+        frames["header"] = headers.texts(first, len(frames), counter_depth)
         frames["pixels"] = row_counts
         file.seek(first * dtype.itemsize)
         file.write(frames.view(np.uint8).data)
 
 
-def _headers(
-    first: int,
-    count: int,
-    shape: tuple[int, ...],
-    pixel_type: str,
-    acquisition: Acquisition,
-    counter_depth: int,
-    start: np.datetime64,
-) -> list[bytes]:
-    """Return the ``MQ1`` headers of consecutive frames."""
-    exposure = _exposure_in_ns(acquisition)
-    times = start + np.arange(first, first + count) * np.timedelta64(exposure, "ns")
-    frame = f"{HEADER_BYTES:05d},01,{shape[3]:04d},{shape[2]:04d},{pixel_type},   1x1,01"
-    thresholds = ",".join(["0.000000E+0"] * 8)
-    settings = "3RX," + ",".join(["000"] * 27)
-    return [
-        (
-            f"MQ1,{first + i + 1:06d},{frame},{time[:26].replace('T', ' ')},{exposure * 1e-9:.6f},"
-            f"0,0,0,{thresholds},{settings},MQ1A,{time}Z,{exposure}ns,{counter_depth},"
-        ).encode("ascii")
-        for i, time in enumerate(np.datetime_as_string(times).tolist())
-    ]
-
-
-def _exposure_in_ns(acquisition: Acquisition) -> int:
-    return round((acquisition.dwell_time or 0) * 1e9)
-
-
-def _hdr_text(
-    shape: tuple[int, ...], acquisition: Acquisition, counter_depth: int, start: np.datetime64
-) -> bytes:
+def _hdr_text(acquisition: Acquisition, headers: _Headers, counter_depth: int) -> bytes:
     """Return the ``.hdr`` text, padded as the Merlin software does."""
-    day, time = str(start)[:19].split("T")
-    values: dict[str, object] = {
-        "Time and Date Stamp (day, mnth, yr, hr, min, s)": (
-            "/".join(reversed(day.split("-"))) + " " + time
-        ),
+    shape = headers.shape
+    values: dict[str, object] = {}
+    if headers.start != NO_DATE:
+        day, time = str(headers.start)[:19].split("T")
+        date = "/".join(reversed(day.split("-"))) + " " + time
+        values["Time and Date Stamp (day, mnth, yr, hr, min, s)"] = date
+    values |= {
         "Assembly Size (NX1, 2X2)": "   1x1",
         "Counter Depth (number)": counter_depth,
         "Acquisition Type (Normal, Th_scan, Config)": "Normal",

@@ -22,6 +22,7 @@ from stem_plugins.io.merlin_writer import iter_write_merlin
 from stem_plugins.io.output_files import check_output, complete_or_nothing
 from stem_plugins.io.scan import Scan
 from stem_plugins.io.scan_blocks import check_scan_data, compute_block, scan_blocks
+from stem_plugins.io.scan_date import general_date, scan_date
 from stem_plugins.io.signal_dictionary import (
     scan_axes,
     scan_metadata,
@@ -120,6 +121,7 @@ def iter_write_scan(
             acquisition=scan.acquisition,
             counter_depth=counter_depth,
             largest_count=scan.largest_count,
+            taken=scan_date(scan.metadata),
             overwrite=overwrite,
         )
     if suffix not in CHUNK_BYTES:
@@ -141,6 +143,7 @@ def _write_hyperspy(
     blocks = scan_blocks(data)
     axes = scan_axes(data.shape, scan.acquisition)
     metadata = scan_metadata(scan.acquisition, title, largest_count=scan.largest_count)
+    metadata["General"] |= general_date(scan_date(scan.metadata))
     signal = signal_dictionary(data, axes, metadata)
     # Big-endian numbers are slow or unusable in most of what reads these files.
     dtype = data.dtype.newbyteorder("=")
