@@ -386,3 +386,34 @@ def test_a_pass_can_be_interrupted(tmp_path, scan_file):
     assert time.monotonic() - begin < 10
     assert "Traceback" not in errors
     assert not (tmp_path / "out").exists()
+
+
+def test_images_that_an_earlier_run_left_are_named(works, tmp_path, scan_file):
+    out = tmp_path / "out"
+    words = ("ricom", scan_file, "-o", out, "--kernel", 5)
+    works(*words, "--detector", "inner", 0, 8, "--total", "--format", "npy", "png")
+    (out / "scan_notes.png").write_text("of somebody else")
+    left = "scan_inner.npy, scan_inner.png, scan_ricom-5.png, scan_total.png"
+    # The third run is told of the first by the record of the second.
+    for _ in range(2):
+        _, errors = works(*words, "--total", "--format", "npy", "--overwrite")
+        (line,) = errors.splitlines()
+        assert line.startswith("warning: ")
+        assert line.endswith(f"scan_record.toml does not describe: {left}")
+        record = tomllib.loads((out / "scan_record.toml").read_text(encoding="utf-8"))
+        assert record["images_of_earlier_runs"] == left.split(", ")
+        assert set(record["units"]) == {"ricom-5", "total"}
+    assert Acquisition.from_toml(out / "scan_record.toml").scan_rotation == 25
+    for name in left.split(", "):
+        (out / name).unlink()
+    _, errors = works(*words, "--total", "--format", "npy", "--overwrite")
+    assert errors == ""
+    assert "images_of_earlier_runs" not in (out / "scan_record.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("content", ["no TOML [", "units = 3", "images_of_earlier_runs = 'x'"])
+def test_a_record_that_is_none_does_no_harm(works, tmp_path, scan_file, content):
+    (tmp_path / "scan_record.toml").write_text(content)
+    words = ("--kernel", 5, "--format", "npy", "--overwrite")
+    _, errors = works("ricom", scan_file, "-o", tmp_path, *words)
+    assert errors == ""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import tomllib
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import stem_plugins
@@ -12,7 +15,10 @@ import stem_plugins
 if TYPE_CHECKING:
     from stem_plugins.optics.acquisition import Acquisition
 
-__all__ = ["record_text", "run_record"]
+__all__ = ["earlier_images", "record_text", "run_record"]
+
+#: Key of a record under which images of earlier runs are kept.
+EARLIER = "images_of_earlier_runs"
 
 
 def run_record(arguments: argparse.Namespace, *, descan: str | None) -> dict[str, Any]:
@@ -33,8 +39,48 @@ def run_record(arguments: argparse.Namespace, *, descan: str | None) -> dict[str
     }
 
 
+def earlier_images(record: Path, written: Collection[Path], formats: Sequence[str]) -> list[str]:
+    """Return the images of the same source that lie in the folder, but are not of this run.
+
+    Parameters
+    ----------
+    record
+        Where the record of this run goes; the record of an earlier one that lies there, or is
+        nonsense, says what that one left.
+    written
+        What this run writes.
+    formats
+        Suffixes that images can have.
+
+    Returns
+    -------
+    list of str
+        Names of files.
+    """
+    try:
+        earlier = tomllib.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    stem = record.name.removesuffix("_record.toml")
+    units, kept = earlier.get("units"), earlier.get(EARLIER)
+    images = units if isinstance(units, dict) else {}
+    names = [f"{stem}_{image}.{suffix}" for image in images for suffix in formats]
+    names += [str(name) for name in kept] if isinstance(kept, list) else []
+    new = {path.name for path in written}
+    return sorted(
+        name
+        for name in set(names) - new
+        if Path(name).name == name and (record.parent / name).exists()
+    )
+
+
 def record_text(
-    made_by: dict[str, Any], notes: list[str], acquisition: Acquisition, units: dict[str, str]
+    made_by: dict[str, Any],
+    notes: list[str],
+    acquisition: Acquisition,
+    units: dict[str, str],
+    *,
+    earlier: Sequence[str] = (),
 ) -> str:
     """Return the record of a run as TOML, which ``--acquisition`` can read.
 
@@ -48,9 +94,12 @@ def record_text(
         The calibration that was used.
     units
         Unit of each image by its name.
+    earlier
+        From `earlier_images`.
     """
+    left = {EARLIER: list(earlier)} if earlier else {}
     sections = [
-        _toml({**made_by, "notes": notes}),
+        _toml({**made_by, "notes": notes, **left}),
         _toml_table("acquisition", acquisition.to_dict()),
         _toml_table("units", units),
     ]

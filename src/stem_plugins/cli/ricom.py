@@ -154,9 +154,9 @@ def _add_detector_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Make and save images, as the parsed options say."""
     from stem_plugins.cli.images import Results, image_paths, save_images
-    from stem_plugins.cli.messages import say
+    from stem_plugins.cli.messages import say, warning
     from stem_plugins.cli.one_pass import beam_center, scan_moments, settle_rotation
-    from stem_plugins.cli.record import record_text, run_record
+    from stem_plugins.cli.record import earlier_images, record_text, run_record
     from stem_plugins.imaging.detectors import dark_field_detector
     from stem_plugins.imaging.field import vector_field
     from stem_plugins.io.output_files import complete_or_nothing
@@ -200,6 +200,7 @@ def run(arguments: argparse.Namespace) -> None:
     notes += _unit_notes(arguments, acquisition)
 
     made_by = run_record(arguments, descan=descan)
+    earlier = earlier_images(record_path, paths, FORMATS)
     arguments.output.mkdir(parents=True, exist_ok=True)
     with complete_or_nothing(*paths, overwrite=arguments.overwrite) as parts:
         units = save_images(
@@ -207,7 +208,13 @@ def run(arguments: argparse.Namespace) -> None:
             Results(moments, field, acquisition),
             parameters={**made_by, "acquisition": acquisition.to_dict()},
         )
-        parts[-1].write_text(record_text(made_by, notes, acquisition, units), encoding="utf-8")
+        record = record_text(made_by, notes, acquisition, units, earlier=earlier)
+        parts[-1].write_text(record, encoding="utf-8")
+    if earlier:
+        warning(
+            f"{arguments.output} still holds images of an earlier run, which this one did not "
+            f"write and {record_path.name} does not describe: {', '.join(earlier)}"
+        )
     for note in notes:
         say(note)
     say(f"{arguments.output}: {stem}_… {', '.join(f'{n} [{unit}]' for n, unit in units.items())}")
