@@ -1,0 +1,1 @@
+"""Iterative ptychography: mixed-state multislice models of a scan, and their gradients."""
