@@ -38,15 +38,13 @@ def wait(seconds: float = 0.5, until: Callable[[], bool] | None = None) -> None:
 
 
 def save_screenshot(viewer: Any, name: str) -> None:
-    """Write the whole window as a PNG of few colours, which keeps it small."""
+    """Write the whole window as a PNG, in all of its colours."""
     from PIL import Image
 
     wait()
     picture = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)[..., :3])
     IMAGES.mkdir(exist_ok=True)
-    # This method keeps rare colours, such as that of a thin cross; k-means keeps the greys grey.
-    palette = Image.Quantize.MAXCOVERAGE
-    picture.quantize(256, palette, kmeans=3).save(IMAGES / f"{name}.png", optimize=True)
+    picture.save(IMAGES / f"{name}.png", optimize=True)
 
 
 def ricom_panel(viewer: Any, name: str) -> None:
@@ -73,7 +71,7 @@ def ricom_panel(viewer: Any, name: str) -> None:
 
 def browser(viewer: Any, name: str) -> None:
     """4D-STEM browser: a pattern with virtual detectors, then the mean pattern in 1/nm."""
-    from stem_plugins.napari.planes import scale_bar_of
+    from stem_plugins.napari.view import scale_bar_of
 
     _, widget = viewer.window.add_plugin_dock_widget("stem-plugins", "4D-STEM browser")
     wait()

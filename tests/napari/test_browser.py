@@ -13,8 +13,9 @@ from stem_plugins.io import Scan, write_merlin
 from stem_plugins.napari.binned_scan import BinnedScan
 from stem_plugins.napari.browser import BrowserWidget
 from stem_plugins.napari.layers import acquisition_of, scan_layer, set_acquisition
-from stem_plugins.napari.planes import flat_image, scale_bar_of
+from stem_plugins.napari.planes import flat_image
 from stem_plugins.napari.regions import Annulus, Rectangle
+from stem_plugins.napari.view import scale_bar_of
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from stem_plugins.io import Scan, write_scan
 from stem_plugins.napari.kept_moments import (
     KeptMoments,
     guess_center,
+    inscribed_radius,
     iter_pass,
     nearest_radius,
     ring_radii,
@@ -143,9 +144,25 @@ def test_the_filter_stays_the_same_picture_under_another_calibration(kept):
 
 def test_the_default_annulus_lies_outside_the_bright_field(counts, calibrated):
     radii = ring_radii(counts.shape, (7.5, 7.5))
-    settings = default_settings((12, 14), radii, calibrated)
+    settings = default_settings((12, 14), radii, calibrated, 8.0)
     assert settings.inner * 1.5 > calibrated.convergence_angle
-    assert settings.outer == radii[-1]
+    # Rings beyond 8 px have parts in the corners only.
+    assert settings.outer == 8.0 < radii[-1]
+    wide = calibrated.replace(convergence_angle=13.0)  # the disc reaches into the corners
+    assert default_settings((12, 14), radii, wide, 8.0).outer == radii[-1]
+
+
+@pytest.mark.parametrize("center", [(7.5, 7.5), (3.0, 9.2), (12.0, 14.9)])
+def test_the_inscribed_disc_is_the_largest_one_on_the_detector(center):
+    reach = inscribed_radius((16, 20), center)
+    turn = np.linspace(0, 2 * np.pi, 721)[:, None]
+
+    def on_detector(radius):
+        rim = np.array(center) + radius * np.hstack([np.sin(turn), np.cos(turn)])
+        return bool(((rim > -0.5) & (rim < (15.5, 19.5))).all())
+
+    assert on_detector(reach - 1e-6)
+    assert not on_detector(reach + 1e-6)
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,11 @@ from stem_plugins import Acquisition
 from stem_plugins.imaging import field_colors, moments, ricom, vector_field
 from stem_plugins.io import Scan, write_merlin
 from stem_plugins.napari.layers import acquisition_of, scan_layer
-from stem_plugins.napari.planes import flat_image, grid_of, scale_bar_of
+from stem_plugins.napari.planes import flat_image
 from stem_plugins.napari.reader import read_scan_layers
 from stem_plugins.napari.ricom_model import IMAGE_NAMES
 from stem_plugins.napari.sample_data import _simulate
+from stem_plugins.napari.view import grid_of, scale_bar_of
 from stem_plugins.napari.widgets.ricom import RicomPanel
 from stem_plugins.napari.widgets.saving import save_results
 

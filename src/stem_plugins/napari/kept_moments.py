@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = [
     "KeptMoments",
     "guess_center",
+    "inscribed_radius",
+    "iter_fill",
     "iter_pass",
     "nearest_radius",
     "ring_radii",
@@ -229,6 +231,29 @@ def ring_radii(shape: tuple[int, int, int, int], center: tuple[float, float]) ->
     return step * np.arange(1, int(np.ceil(farthest / step)) + 1)
 
 
+def inscribed_radius(detector_shape: tuple[int, int], center: tuple[float, float]) -> float:
+    """Radius of the largest disc around a centre that lies on the detector.
+
+    Parameters
+    ----------
+    detector_shape
+        (ky, kx) [px].
+    center
+        Of the disc [px].
+
+    Returns
+    -------
+    float
+        [px], to the outer edge of the nearest edge pixels; below zero for a centre outside.
+
+    Examples
+    --------
+    >>> inscribed_radius((8, 10), (3.5, 3.0))
+    3.5
+    """
+    return min(min(c + 0.5, n - 0.5 - c) for c, n in zip(center, detector_shape, strict=True))
+
+
 def nearest_radius(radii: np.ndarray, radius: float) -> float:
     """Return the kept radius, or 0, next to a wanted one.
 
@@ -288,6 +313,28 @@ def iter_pass(
     """
     discs = [_disc(data.shape[2:], radius, kept.disc_center) for radius in kept.radii]
     yield from iter_moments(data, detectors=discs, pattern=True, block_bytes=8 * 2**20)
+
+
+def iter_fill(
+    data: np.ndarray | dask.array.Array, center: tuple[float, float] | None
+) -> Iterator[KeptMoments | tuple[slice, Moments]]:
+    """Make room for the moments of a scan, then go through its data.
+
+    Parameters
+    ----------
+    data
+        (scan_y, scan_x, ky, kx).
+    center
+        Of the annular detectors [px]; `None`: guessed.
+
+    Yields
+    ------
+    KeptMoments or tuple
+        First the room, empty; then what `iter_pass` yields.
+    """
+    kept = KeptMoments.empty(tuple(data.shape), center or guess_center(data))
+    yield kept
+    yield from iter_pass(data, kept)
 
 
 def _disc(shape: tuple[int, int], radius: float, center: tuple[float, float]) -> np.ndarray:

@@ -26,18 +26,25 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 __all__ = [
+    "STAND_IN",
     "LayerData",
     "acquisition_of",
     "image_layer",
     "is_scan_layer",
     "pattern_layer",
+    "place_layer",
     "scan_from_layer",
     "scan_layer",
     "set_acquisition",
+    "stand_ins",
 ]
 
 #: What napari's readers and sample data return for one layer.
 LayerData = tuple[Any, dict[str, Any], str]
+
+#: In the metadata of layers whose axes are not those of their calibration, see `place_layer`: the
+#: steps that something stands in for.
+STAND_IN = "stand-in steps"
 
 #: Units as napari names them.
 UNIT_NAMES = {"nm": "nanometer", "mrad": "milliradian", "pixel": "pixel"}
@@ -288,13 +295,16 @@ def _steps_of(layer: Image) -> dict[str, list[float]]:
     symbols = [f"{unit:~}" for unit in layer.units]
     scales = [abs(float(scale)) for scale in layer.scale]
     known: dict[str, Any] = {}
+    standing_in = layer.metadata.get(STAND_IN, {})
     step = [to_angstrom(*pair) for pair in zip(scales[:2], symbols[:2], strict=True)]
-    if None not in step:
+    # What stands in for a step is none, until a user changes it.
+    if None not in step and not np.allclose(scales[:2], standing_in.get("scan_step", np.inf)):
         known["scan_step"] = step
     # The one detector pixel of an image over the scan is as large as the detector.
     if layer.ndim == 4 and "detector_shape" not in layer.metadata:
         angle = [_angle(*pair) for pair in zip(scales[2:], symbols[2:], strict=True)]
-        if None not in angle:
+        stand_in = standing_in.get("diffraction_step", np.inf)
+        if None not in angle and not np.allclose(scales[2:], stand_in):
             known["diffraction_step"] = angle
     return known
 
@@ -318,11 +328,53 @@ def set_acquisition(layer: Image, acquisition: Acquisition) -> None:
     acquisition
         The new calibration.
     """
+    place_layer(layer, acquisition, acquisition)
+
+
+def place_layer(layer: Image, acquisition: Acquisition, placed: Acquisition) -> None:
+    """Give a layer a calibration, and the axes of another one.
+
+    Parameters
+    ----------
+    layer
+        As for `set_acquisition`.
+    acquisition
+        Its calibration, which `acquisition_of` goes on to return.
+    placed
+        Gives scale, translation and units: without a step that `acquisition` has, in pixels; with
+        one that it has not, in nm or mrad. The latter stands in for the unknown one until a user
+        gives the layer another scale.
+    """
     layer.metadata["acquisition"] = acquisition
-    for name, value in _axes_of(layer, acquisition).items():
+    axes = _axes_of(layer, placed)
+    if placed == acquisition:
+        layer.metadata.pop(STAND_IN, None)
+    else:
+        layer.metadata[STAND_IN] = stand_ins(acquisition, placed, axes)
+    for name, value in axes.items():
         # Each of them makes the viewer lay out everything anew.
         if name != "axis_labels" and not _same(getattr(layer, name), value):
             setattr(layer, name, value)
+
+
+def stand_ins(
+    acquisition: Acquisition, placed: Acquisition, axes: Mapping[str, tuple]
+) -> dict[str, tuple[float, float]]:
+    """Scales that stand in for unknown steps, for ``metadata[STAND_IN]``.
+
+    Parameters
+    ----------
+    acquisition, placed
+        As for `place_layer`.
+    axes
+        Of `placed`, as from `stem_plugins.napari.axes.world_axes`.
+    """
+    parts = {"scan_step": slice(0, 2), "diffraction_step": slice(2, 4)}
+    return {
+        name: axes["scale"][part]
+        for name, part in parts.items()
+        if getattr(acquisition, name) is None and getattr(placed, name) is not None
+    }
 
 
 def _axes_of(layer: Image, acquisition: Acquisition) -> dict[str, tuple]:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stem_plugins.napari.axes import AXIS_LABELS, covering_axes
+from stem_plugins.napari.common_units import join
 from stem_plugins.napari.layers import LayerData, is_scan_layer
+from stem_plugins.napari.view import camera_of, fit_view
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -24,10 +26,8 @@ if TYPE_CHECKING:
 __all__ = [
     "add_image_over_scan",
     "flat_image",
-    "grid_of",
     "is_over_scan",
     "on_scan_plane",
-    "scale_bar_of",
     "scan_layers",
     "set_flat_image",
     "show_images",
@@ -39,6 +39,9 @@ __all__ = [
 
 #: Order of the last four axes: the last two are on screen.
 PATTERNS, IMAGES = (0, 1, 2, 3), (2, 3, 0, 1)
+
+#: Where the view could show an image so many times larger, it is fitted to it.
+SMALLEST = 4.0
 
 
 def scan_layers(viewer: ViewerModel) -> list[Image]:
@@ -166,10 +169,53 @@ def add_image_over_scan(viewer: ViewerModel, layer_data: LayerData, scan: Any = 
     from napari.layers import Layer
 
     scan = scan or next(iter(scan_layers(viewer)), None)
-    if scan is not None and scan in viewer.layers:
-        layer_data = on_scan_plane(layer_data, tuple(scan.data.shape[2:]))
+    over_scan = scan is not None and scan in viewer.layers
+    if over_scan:
         show_images(viewer)
-    return viewer.add_layer(Layer.create(*layer_data))
+        layer_data = join(viewer, on_scan_plane(layer_data, tuple(scan.data.shape[2:])))
+    layer = viewer.add_layer(Layer.create(*layer_data))
+    if over_scan:
+        _bring_into_view(viewer, layer)
+    return layer
+
+
+def _bring_into_view(viewer: ViewerModel, layer: Image) -> None:
+    """Show an image over the scan where the view is elsewhere, or other fields are in the way."""
+    field = _field(layer)
+    others = [
+        other for other in viewer.layers if other.visible and is_over_scan(other) and other != layer
+    ]
+    for other in others:
+        # The image of another scan, ten times as large or as small, would surround or hide it.
+        if not np.allclose(
+            _field(other), field, rtol=0.02, atol=0.02 * np.ptp(field, axis=0).max()
+        ):
+            other.visible = False
+    _point_into(viewer, layer)
+    camera = camera_of(viewer)
+    zoom, center = camera.zoom, camera.center
+    fit_view(viewer)
+    kept = any(other.visible for other in others)
+    inside = (field[0] <= center[-2:]).all() and (center[-2:] <= field[1]).all()
+    if kept and inside and zoom > camera.zoom / SMALLEST:
+        camera.zoom, camera.center = zoom, center  # a part that the user looks at
+
+
+def _point_into(viewer: ViewerModel, layer: Image) -> None:
+    """Move sliders that stand beside a layer, as on another scan, to its middle: it would be black.
+
+    Both have their axes lined up from the right.
+    """
+    first, last = np.asarray(layer.extent.world)
+    for axis in viewer.dims.not_displayed:
+        own = axis - viewer.dims.ndim + layer.ndim
+        if own >= 0 and not first[own] <= viewer.dims.point[axis] <= last[own]:
+            viewer.dims.set_point(axis, (first[own] + last[own]) / 2)
+
+
+def _field(layer: Image) -> np.ndarray:
+    """First and last scan position of an image over the scan, in the viewer's world."""
+    return np.asarray(layer.extent.world)[:, :2]
 
 
 def show_images(viewer: ViewerModel) -> None:
@@ -190,11 +236,13 @@ def show_images(viewer: ViewerModel) -> None:
         for layer in viewer.layers:
             if is_over_scan(layer):
                 layer.visible = layer.metadata.pop("shown", True)
-        viewer.reset_view()
+                if layer.visible:
+                    _point_into(viewer, layer)
+        fit_view(viewer)
 
 
 def show_patterns(viewer: ViewerModel, scan: Image | None = None) -> None:
-    """Show the detector plane of a 4D viewer: images over the scan are hidden, the scan comes back.
+    """Show the detector plane of a 4D viewer: the scan comes back, all others are hidden.
 
     Parameters
     ----------
@@ -211,9 +259,13 @@ def show_patterns(viewer: ViewerModel, scan: Image | None = None) -> None:
             if is_over_scan(layer):
                 layer.metadata["shown"] = layer.visible
                 layer.visible = False
+    for other in scan_layers(viewer):
+        if other != scan:
+            other.visible = False
     viewer.dims.order = _order(viewer, PATTERNS)
     scan.visible = True
-    viewer.reset_view()
+    _point_into(viewer, scan)
+    fit_view(viewer)
 
 
 def show_values(layer: Image) -> None:
@@ -243,25 +295,3 @@ def _order(viewer: ViewerModel, plane: tuple[int, ...]) -> tuple[int, ...]:
     """Order of all axes of a viewer: napari lines up the axes of layers from the right."""
     first = viewer.dims.ndim - 4
     return (*range(first), *(first + axis for axis in plane))
-
-
-def grid_of(viewer: ViewerModel) -> Any:
-    """Grid mode of a viewer, which shows its visible layers side by side.
-
-    Parameters
-    ----------
-    viewer
-        napari moved the grid to the viewer's canvas in version 0.9.
-    """
-    return viewer.canvas.grid if hasattr(viewer, "canvas") else viewer.grid
-
-
-def scale_bar_of(viewer: ViewerModel) -> Any:
-    """Scale bar of a viewer.
-
-    Parameters
-    ----------
-    viewer
-        napari moved the scale bar to the viewer's canvas in version 0.9.
-    """
-    return viewer.canvas.overlays.scale_bar if hasattr(viewer, "canvas") else viewer.scale_bar

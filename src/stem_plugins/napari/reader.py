@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from stem_plugins.io.formats import read_scan
 from stem_plugins.io.image_files import NoImageError, read_images
 from stem_plugins.io.merlin import read_merlin
 from stem_plugins.io.scan import Scan
+from stem_plugins.napari.common_units import join
 from stem_plugins.napari.image_layers import measured_layer
 from stem_plugins.napari.layers import LayerData, scan_layer
 from stem_plugins.napari.messages import in_napari_words
@@ -108,7 +110,7 @@ def read_image_layers(path: str | Sequence[str]) -> list[LayerData]:
             images = read_images(file)
         except NoImageError:
             try:
-                return [scan_layer(read_scan(file), file.stem)]
+                return [_for_viewer(scan_layer(read_scan(file), file.stem))]
             except ValueError:
                 pass
             raise
@@ -144,11 +146,18 @@ def read_scan_layers(path: str | Sequence[str]) -> list[LayerData]:
     file = Path(path if isinstance(path, str) else path[0])
     with _errors_in_napari_words():
         try:
-            return [scan_layer(read_scan(file), file.stem)]
+            return [_for_viewer(scan_layer(read_scan(file), file.stem))]
         except ValueError as error:
             data, options, kind = scan_layer(_read_as_line(file, error), file.stem)
     options["metadata"]["scan_shape_set"] = True
-    return [(data, options, kind)]
+    return [_for_viewer((data, options, kind))]
+
+
+def _for_viewer(layer_data: LayerData) -> LayerData:
+    """Let scans with and without calibration share the viewer that the file is opened in."""
+    viewers = sys.modules.get("napari.viewer")  # not imported: nobody has opened a viewer
+    viewer = viewers.current_viewer() if viewers is not None else None
+    return layer_data if viewer is None else join(viewer, layer_data)
 
 
 @contextlib.contextmanager

@@ -91,7 +91,7 @@ def _mean_step(acquisition: Acquisition) -> float:
 
 
 def default_settings(
-    scan_shape: tuple[int, int], radii: np.ndarray, acquisition: Acquisition
+    scan_shape: tuple[int, int], radii: np.ndarray, acquisition: Acquisition, reach: float
 ) -> RicomSettings:
     """Settings to start with.
 
@@ -103,27 +103,34 @@ def default_settings(
         Of the kept discs [px], as from `stem_plugins.napari.kept_moments.ring_radii`.
     acquisition
         Uses `convergence_angle` and `diffraction_step`.
+    reach
+        Radius up to which the detector sees whole rings [px], as from
+        `stem_plugins.napari.kept_moments.inscribed_radius`.
 
     Returns
     -------
     RicomSettings
         A kernel of 21 positions where it fits, no descan correction, and an annulus from outside
-        the bright field to the edge of the detector; from its middle where the bright field is not
-        known.
+        the bright field to `reach`; from half of it where the bright field is not known. Where
+        nothing lies between the two, it ends at the largest radius, in the detector's corners.
 
     Examples
     --------
-    >>> settings = default_settings((8, 9), np.array([1.0, 2.0, 3.0, 4.0]), Acquisition())
+    >>> radii = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    >>> settings = default_settings((8, 9), radii, Acquisition(), 4.5)
     >>> settings.kernel_size, settings.inner, settings.outer
     (17, 2.0, 4.0)
     """
-    inner = float(radii[radii.size // 2 - 1])
+    inner = nearest_radius(radii, min(max(reach, 0.0), float(radii[-1])) / 2)
     if acquisition.convergence_angle is not None and acquisition.diffraction_step is not None:
         bright_field = acquisition.convergence_angle / float(np.mean(acquisition.diffraction_step))
         outside = radii[:-1][radii[:-1] > bright_field + 0.5]
         inner = float(outside[0]) if outside.size else inner
+    whole = radii[(radii > inner) & (radii <= reach)]
     return RicomSettings(
-        kernel_size=min(21, largest_kernel(scan_shape)), inner=inner, outer=float(radii[-1])
+        kernel_size=min(21, largest_kernel(scan_shape)),
+        inner=inner,
+        outer=float(whole[-1] if whole.size else radii[-1]),
     )
 
 

@@ -17,7 +17,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from stem_plugins.napari.contrast import image_limits
-from stem_plugins.napari.planes import scale_bar_of
+from stem_plugins.napari.view import scale_bar_of
 from stem_plugins.napari.widgets.worker import is_alive
 
 __all__ = ["OVER_IMAGE", "Canvas", "Lines", "cross", "replace_values", "to_rgb"]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject
 
-from stem_plugins.napari.planes import grid_of, show_images, show_patterns, shows_images
+from stem_plugins.napari.planes import show_images, show_patterns, shows_images
+from stem_plugins.napari.view import fit_view, grid_of, scale_bar_of
 from stem_plugins.napari.widgets.worker import is_alive, once
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class PlaneView(QObject):
     def __init__(self, panel: RicomPanel) -> None:
         super().__init__(panel)
         self._panel, self._viewer = panel, panel.viewer
-        self._fit = once(self, self._viewer.reset_view, FIT)
+        self._fit = once(self, lambda: fit_view(self._viewer), FIT)
+        self._bar_place: Any = None  # of the scale bar, while images are side by side
         panel.images_view.clicked.connect(self._show_images)
         panel.patterns_view.clicked.connect(self._show_patterns)
         panel.side_by_side.toggled.connect(self._set_grid)
@@ -70,6 +72,7 @@ class PlaneView(QObject):
 
     def _show_patterns(self) -> None:
         grid_of(self._viewer).enabled = False
+        self._place_scale_bar()
         show_patterns(self._viewer, self._panel.scan_layer)
 
     def _show_images(self) -> None:
@@ -81,6 +84,19 @@ class PlaneView(QObject):
         grid = grid_of(self._viewer)
         grid.spacing = GRID_SPACING
         grid.enabled = enabled
+        self._place_scale_bar()
         self._panel.images.results.show_names(enabled)
         # Only after the next drawing does the viewer know how large the parts of the grid are.
         self._fit.start()
+
+    def _place_scale_bar(self) -> None:
+        """Begin the scale bar at the left while images are side by side: on the right it runs off.
+
+        Its length changes with every zoom, and by a factor of two; napari takes note of it too late
+        to place its right end.
+        """
+        bar, enabled = scale_bar_of(self._viewer), grid_of(self._viewer).enabled
+        if enabled and self._bar_place is None:
+            self._bar_place, bar.position = bar.position, "bottom_left"
+        elif not enabled and self._bar_place is not None:
+            bar.position, self._bar_place = self._bar_place, None

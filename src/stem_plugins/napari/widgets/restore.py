@@ -16,7 +16,6 @@ from stem_plugins.napari.image_layers import image_layers, image_of, image_shape
 from stem_plugins.napari.layers import LayerData
 from stem_plugins.napari.planes import (
     is_over_scan,
-    scale_bar_of,
     show_images,
     show_values,
     shows_images,
@@ -33,6 +32,7 @@ from stem_plugins.napari.restoration import (
     result_layers,
 )
 from stem_plugins.napari.restoration_code import python_code
+from stem_plugins.napari.view import scale_bar_of
 from stem_plugins.napari.widgets.closing import StopWhenClosed
 from stem_plugins.napari.widgets.divided_view import DividedView
 from stem_plugins.napari.widgets.forms import quiet

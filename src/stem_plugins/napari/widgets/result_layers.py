@@ -11,10 +11,10 @@ from stem_plugins.napari.contrast import image_limits
 from stem_plugins.napari.layers import image_layer, set_acquisition
 from stem_plugins.napari.planes import (
     add_image_over_scan,
-    grid_of,
     set_flat_image,
     show_thumbnail,
 )
+from stem_plugins.napari.view import fit_view, grid_of
 from stem_plugins.optics.acquisition import Acquisition
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class ResultLayers:
             layer = self._layers[name] = add_image_over_scan(self._viewer, layer_data, scan)
             self.show_names(self._named)
             if len(self._layers) == 1:
-                self._viewer.reset_view()  # what was seen before may be another scan
+                fit_view(self._viewer)  # what was seen before may be another scan
         else:
             set_flat_image(layer, image)
             self._thumbnails_due.add(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,23 +11,20 @@ from qtpy.QtWidgets import QWidget
 
 from stem_plugins.imaging.moments import Moments
 from stem_plugins.imaging.pattern_checks import largest_count_of
+from stem_plugins.napari.common_units import agree_on_units, keep_units_alike
 from stem_plugins.napari.kept_moments import (
     KeptMoments,
     guess_center,
-    iter_pass,
+    inscribed_radius,
+    iter_fill,
     ring_radii,
     warnings_of,
 )
 from stem_plugins.napari.layers import acquisition_of, scan_from_layer, set_acquisition
-from stem_plugins.napari.planes import scale_bar_of
 from stem_plugins.napari.ricom_code import python_code, source_of
-from stem_plugins.napari.ricom_model import (
-    RicomSettings,
-    default_settings,
-    rotation_from,
-    snapped,
-)
+from stem_plugins.napari.ricom_model import RicomSettings, default_settings, rotation_from, snapped
 from stem_plugins.napari.scan_shape import set_scan_shape
+from stem_plugins.napari.view import scale_bar_of
 from stem_plugins.napari.widgets.closing import StopWhenClosed
 from stem_plugins.napari.widgets.layer_choice import LayerChoice
 from stem_plugins.napari.widgets.layout import WIDTH, lay_out
@@ -66,6 +62,7 @@ class RicomPanel(QWidget):
         self.settings = RicomSettings()
         self.worker: Any = None
         self._shown = Acquisition()  # in the forms
+        self._proposed = (0.0, 0.0)  # radii of the annular detector
         lay_out(self)
         self.closing = StopWhenClosed(self, self.stop, self._let_go)
         self.chosen_scan = LayerChoice(napari_viewer, self.scans)
@@ -80,6 +77,7 @@ class RicomPanel(QWidget):
         self._settled = once(self, self._place_layers, SETTLED)
         self.plane_view = PlaneView(self)
         self._connect()
+        keep_units_alike(napari_viewer)
         self.chosen_scan.list_layers()
 
     def sizeHint(self) -> QSize:
@@ -140,19 +138,27 @@ class RicomPanel(QWidget):
             self.say("Open a 4D-STEM scan (.mib, .hspy, .zspy), or File > Open Sample.")
             return
         self.say("")
-        acquisition = acquisition_of(layer)
-        shape = layer.data.shape
-        self.settings = default_settings(shape[:2], self._radii(), acquisition)
-        self.show_shape(shape, layer.data.dtype)
+        self.settings = self._default_settings(acquisition_of(layer))
+        self.show_shape(layer.data.shape, layer.data.dtype)
         self._show_values()
 
     def _radii(self) -> np.ndarray:
         """Radii that the annular detector can have [px]."""
+        return ring_radii(self.scan_layer.data.shape, self._detector_center())
+
+    def _detector_center(self) -> tuple[float, float]:
+        """Centre of the annular detector [px], as far as it is known yet."""
         if self.kept is not None:
-            return self.kept.radii
+            return self.kept.disc_center
+        y, x = self.scan_layer.data.shape[2:]
+        return acquisition_of(self.scan_layer).center or ((y - 1) / 2, (x - 1) / 2)
+
+    def _default_settings(self, acquisition: Acquisition) -> RicomSettings:
         shape = self.scan_layer.data.shape
-        center = acquisition_of(self.scan_layer).center
-        return ring_radii(shape, center or ((shape[2] - 1) / 2, (shape[3] - 1) / 2))
+        reach = inscribed_radius(shape[2:], self._detector_center())
+        settings = default_settings(shape[:2], self._radii(), acquisition, reach)
+        self._proposed = (settings.inner, settings.outer)
+        return settings
 
     def apply_scan_shape(self) -> None:
         """Give the frames of the layer the scan shape of the form."""
@@ -184,7 +190,7 @@ class RicomPanel(QWidget):
         self._show_running(True)
         worker = start_worker(
             self,
-            _passes,
+            iter_fill,
             None,
             scan.data,
             scan.acquisition.center,
@@ -206,6 +212,10 @@ class RicomPanel(QWidget):
     def _take(self, value: KeptMoments | tuple[slice, Moments]) -> None:
         if isinstance(value, KeptMoments):
             self.images.start(self.scan_layer, value)
+            if (self.settings.inner, self.settings.outer) == self._proposed:
+                # Nobody has chosen another annulus: propose it for the centre known by now.
+                now = self._default_settings(acquisition_of(self.scan_layer))
+                self.settings = self.settings.replace(inner=now.inner, outer=now.outer)
             self.settings = snapped(self.settings, value.radii)
             self._show_values()
             return
@@ -298,6 +308,7 @@ class RicomPanel(QWidget):
             acquisition = acquisition or acquisition_of(self.scan_layer)
             set_acquisition(self.scan_layer, acquisition)
             self.images.results.calibrate(acquisition)
+            agree_on_units(self.viewer)
 
     def estimate(self) -> None:
         """Estimate rotation and mirroring from what was seen so far."""
@@ -384,12 +395,3 @@ class RicomPanel(QWidget):
     def _save(self) -> None:
         self.images.finish()
         self.say(ask_and_save(self, self.images.results, self.scan_layer.name))
-
-
-def _passes(
-    data: Any, center: tuple[float, float] | None
-) -> Iterator[KeptMoments | tuple[slice, Moments]]:
-    """Yield room for the moments, then what the pass finds; runs in a thread."""
-    kept = KeptMoments.empty(tuple(data.shape), center or guess_center(data))
-    yield kept
-    yield from iter_pass(data, kept)
