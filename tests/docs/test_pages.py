@@ -57,7 +57,8 @@ def test_code_blocks_run(page, demo_folder, tmp_path, monkeypatch):
     if any("hyperspy" in code for _, code in code_blocks):
         pytest.importorskip("hyperspy")
         pytest.importorskip("pyxem")
-    monkeypatch.setenv("MPLBACKEND", "agg")
+    # Windows need not open; and those of Tk, once closed by another test, cannot be closed again.
+    pyplot.switch_backend("agg")
     monkeypatch.chdir(tmp_path)
     shutil.copytree(demo_folder, tmp_path / demo_folder.name)
     namespace = {"__name__": "__main__"}
