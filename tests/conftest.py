@@ -1,9 +1,15 @@
-"""What all tests share: the folder of real measured data, where there is one."""
+"""What all tests share: random numbers, and the folder of real measured data where there is one."""
 
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20263)
 
 
 @pytest.fixture(scope="session")

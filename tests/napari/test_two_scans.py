@@ -197,8 +197,6 @@ def bar_ends(viewer):
 
 @pytest.mark.parametrize("step", [0.2, 0.31, 31, 31.25, 70])
 def test_the_scale_bar_stays_on_the_canvas(viewer, panel, counts, qtbot, step):
-    if not hasattr(viewer, "canvas"):
-        pytest.skip("this napari keeps the bar elsewhere")
     add(viewer, counts, CLOSE.replace(scan_step=step))
     run(panel, qtbot)
     place = scale_bar_of(viewer).position

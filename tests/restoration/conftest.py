@@ -1,12 +1,6 @@
-"""Random numbers, and weights that no training has made."""
+"""Weights that no training has made."""
 
-import numpy as np
 import pytest
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(20263)
 
 
 @pytest.fixture(scope="session")

@@ -72,8 +72,9 @@ class PtychographyMethods:
         """
         check_scan(self)
         warn_of_unknown_rotation(self, stacklevel=3)
-        data = self.as_lazy().data if lazy_output else self.data
-        image = imaging.ssb(data, self.acquisition, regularization=regularization)
+        image = imaging.ssb(
+            self._source(lazy_output).data, self.acquisition, regularization=regularization
+        )
         result = image_result(
             self,
             image,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stem_plugins.io import Scan, read_scan, scan_axes, scan_metadata
-from stem_plugins.io.scan_date import general_date, scan_date
+from stem_plugins.io.scan_date import scan_date
 from stem_plugins.lazy.blocks import is_lazy
 
 if TYPE_CHECKING:
@@ -108,11 +108,12 @@ def file_reader(
 
 
 def _signal_dictionary(scan: Scan, path: Path) -> dict[str, Any]:
-    metadata = scan_metadata(scan.acquisition, path.stem, largest_count=scan.largest_count)
-    metadata["General"] |= general_date(scan_date(scan.metadata))
+    taken = scan_date(scan.metadata)
     return {
         "data": scan.data,
         "axes": scan_axes(scan.data.shape, scan.acquisition),
-        "metadata": metadata,
+        "metadata": scan_metadata(
+            scan.acquisition, path.stem, largest_count=scan.largest_count, taken=taken
+        ),
         "original_metadata": dict(scan.metadata),
     }

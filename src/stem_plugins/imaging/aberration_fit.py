@@ -17,7 +17,9 @@ import numpy as np
 import scipy.optimize
 from numpy.typing import NDArray
 
+from stem_plugins.imaging.center_of_mass import scan_frame_matrix
 from stem_plugins.imaging.direct_ptychography import DirectTask, plan, spectra_of_pixels
+from stem_plugins.imaging.moments import check_4d
 from stem_plugins.imaging.overlap_kernel import lens_of, overlap
 from stem_plugins.optics.aberrations import aberration_coefficients
 from stem_plugins.optics.acquisition import Acquisition
@@ -127,6 +129,7 @@ def fit_aberrations(
         raise ValueError(
             f"fit must name some of {', '.join(ABERRATIONS)} and rotation, not {list(fit)!r}."
         )
+    data = check_4d(data)
     task = plan(data, acquisition)
     measured = _strong_frequencies(*_spectra(data, task), task)
     names = [name for name in (*ABERRATIONS, "rotation") if name in fit]
@@ -134,7 +137,7 @@ def fit_aberrations(
     start = model.start()
     if "defocus" in names:
         place = model.slot("defocus")
-        tries = [start + place * defocus for defocus in (0.0, *DEFOCI)]
+        tries = [start + place * defocus for defocus in DEFOCI]
         start = max(tries, key=model.explained)
     best = scipy.optimize.minimize(
         lambda values: -model.explained(values),
@@ -276,8 +279,7 @@ class _Model:
             turn = acquisition.scan_rotation - (self.given.scan_rotation or 0.0)  # type: ignore[operator]
             if abs(turn) > LARGEST_TURN:
                 return 0.0
-        cos, sin = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
-        angles = self.measured.angles @ np.array([[cos, sin], [-sin, cos]]).T
+        angles = self.measured.angles @ scan_frame_matrix(turn, flip_y=False).T
         lens = lens_of(acquisition, angles, self.measured.edge)
         weights = overlap(angles, self.measured.frequencies, lens)
         signal = np.abs(np.sum(weights.conj() * self.measured.spectra, axis=1)) ** 2

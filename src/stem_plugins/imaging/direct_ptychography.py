@@ -11,7 +11,9 @@ Ultramicroscopy 151, 160 (2015)).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+import operator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,6 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from stem_plugins.imaging.center_of_mass import scan_frame_matrix
-from stem_plugins.imaging.hyperspy_data import patterns_of
 from stem_plugins.imaging.moments import check_4d
 from stem_plugins.imaging.overlap_kernel import Lens, OverlapSums, add_overlaps, lens_of
 from stem_plugins.lazy.blocks import is_lazy, map_scan_blocks, scan_row_blocks
@@ -68,6 +69,11 @@ class DirectTask:
         size = max(1, GROUP_BYTES // (8 * int(np.prod(self.scan_shape))))
         for first in range(0, len(self.angles), size):
             yield slice(first, first + size)
+
+    def selection(self, group: slice) -> Callable[..., _Selected]:
+        """Return what takes a group's pixels from a block; the first group counts electrons."""
+        pixels = (self.pixels[0][group], self.pixels[1][group])
+        return partial(_select, pixels=pixels, count=not group.start)
 
 
 def ssb(
@@ -131,7 +137,7 @@ def ssb(
     >>> [int(i) for i in np.unravel_index(phase.argmax(), phase.shape)]
     [8, 10]
     """
-    data = check_4d(patterns_of(data))
+    data = check_4d(data)
     if regularization is not None and not (np.isfinite(regularization) and regularization >= 0):
         raise ValueError(f"regularization must be zero or above, not {regularization!r}.")
     task = plan(data, acquisition)
@@ -148,10 +154,11 @@ def plan(data: np.ndarray | da.Array, acquisition: Acquisition) -> DirectTask:
 
     Parameters
     ----------
-    data, acquisition
+    data
+        From `check_4d`.
+    acquisition
         As for `ssb`, which says what is raised.
     """
-    data = check_4d(data)
     acquisition.require(*NEEDED)
     if acquisition.center is None:
         acquisition = acquisition.replace(center=_disc_center(data))
@@ -161,23 +168,22 @@ def plan(data: np.ndarray | da.Array, acquisition: Acquisition) -> DirectTask:
 def spectra_of_pixels(
     data: np.ndarray | da.Array, task: DirectTask, pixels: slice
 ) -> NDArray[np.complex64]:
-    """Return G of some of the task's pixels, (pixels, Q_y, Q_x), computed at once.
+    """Return G of some of the task's pixels, in electrons, (pixels, Q_y, Q_x), computed at once.
 
     Parameters
     ----------
     data
-        As for `ssb`.
+        From `check_4d`.
     task
         From `plan`.
     pixels
         Which of its pixels.
     """
-    data = check_4d(data)
-    chosen = (task.pixels[0][pixels], task.pixels[1][pixels])
+    select = task.selection(pixels)
     if is_lazy(data):
-        delayed = map_scan_blocks(partial(_select, pixels=chosen), data, _spectra)
-        return delayed.compute()[0]
-    return _spectra(_selected_rows(np.asarray(data), chosen))[0]
+        spectra: NDArray[np.complex64] = map_scan_blocks(select, data, _spectra).compute()
+        return spectra
+    return _spectra(_selected_rows(np.asarray(data), select))
 
 
 def _plan(
@@ -254,14 +260,18 @@ def _check_disc(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Selected:
-    """What some pixels of the detector recorded, and the electrons in all of them."""
+    """What some pixels of the detector recorded, and the electrons in all of them, if counted."""
 
     counts: NDArray[np.float32]
     total: float
 
 
 def _select(
-    block: np.ndarray, place: tuple[int, int], pixels: tuple[NDArray[np.intp], ...]
+    block: np.ndarray,
+    place: tuple[int, int],
+    *,
+    pixels: tuple[NDArray[np.intp], ...],
+    count: bool,
 ) -> _Selected:
     """Take some pixels of frames (rows, columns, ky, kx): (pixels, rows, columns)."""
     del place
@@ -270,36 +280,34 @@ def _select(
         raise ValueError(
             "Patterns hold NaN or infinite pixels within the bright-field disc; replace them first."
         )
-    return _Selected(chosen, float(block.sum(dtype=float)))
+    # Pixels beside the disc may be dead.
+    electrons = np.nansum(block, dtype=float) if count else 0.0
+    return _Selected(chosen, float(electrons))
 
 
 def _read(data: np.ndarray, task: DirectTask, group: slice) -> tuple[OverlapSums, float]:
-    """Overlaps of a group of pixels of NumPy data, and the mean electrons of a pattern."""
-    pixels = (task.pixels[0][group], task.pixels[1][group])
-    return _overlaps(_selected_rows(data, pixels), task, group)
+    """Overlaps of a group of pixels of NumPy data, and the electrons that it has counted."""
+    return _overlaps(_selected_rows(data, task.selection(group)), task, group)
 
 
-def _selected_rows(data: np.ndarray, pixels: tuple[NDArray[np.intp], ...]) -> list[list[_Selected]]:
+def _selected_rows(data: np.ndarray, select: Callable[..., _Selected]) -> list[list[_Selected]]:
     rows = scan_row_blocks(data.shape, data.dtype.itemsize)
-    return [[_select(data[place], (place.start, 0), pixels)] for place in rows]
+    return [[select(data[place], (place.start, 0))] for place in rows]
 
 
-def _spectra(parts: list[list[_Selected]]) -> tuple[NDArray[np.complex64], float]:
-    """Fourier transforms over the scan, in parts of a pattern, and its mean electrons."""
+def _spectra(parts: list[list[_Selected]]) -> NDArray[np.complex64]:
+    """Fourier transforms over the scan, in electrons."""
     counts = np.block([[part.counts for part in row] for row in parts])
-    mean = sum(part.total for row in parts for part in row) / counts[0].size
-    if not mean > 0:
-        raise ValueError("The patterns hold no counts: there is nothing to image.")
     spectra: NDArray[np.complex64] = scipy.fft.rfft2(counts, axes=(1, 2), overwrite_x=True)
-    spectra /= np.float32(mean)
-    return spectra, mean
+    return spectra
 
 
 def _overlaps(
     parts: list[list[_Selected]], task: DirectTask, group: slice
 ) -> tuple[OverlapSums, float]:
-    spectra, mean = _spectra(parts)
-    return add_overlaps(spectra, task.angles[group], task.frequencies, task.lens), mean
+    electrons = sum(part.total for row in parts for part in row)
+    sums = add_overlaps(_spectra(parts), task.angles[group], task.frequencies, task.lens)
+    return sums, electrons
 
 
 def _lazy(data: da.Array, task: DirectTask, finish: partial[np.ndarray]) -> da.Array:
@@ -308,9 +316,8 @@ def _lazy(data: da.Array, task: DirectTask, finish: partial[np.ndarray]) -> da.A
 
     groups = []
     for group in task.groups():
-        pixels = (task.pixels[0][group], task.pixels[1][group])
         join = partial(_overlaps, task=task, group=group)
-        groups.append(map_scan_blocks(partial(_select, pixels=pixels), data, join))
+        groups.append(map_scan_blocks(task.selection(group), data, join))
     image = dask.delayed(finish, pure=True)(groups)
     return da.from_delayed(image, task.scan_shape, np.complex64)
 
@@ -323,15 +330,16 @@ def _image(
     counts: bool,
 ) -> np.ndarray:
     """Image from the overlaps of all groups of pixels."""
-    sums = groups[0][0]
-    for more, _ in groups[1:]:
-        sums = sums + more
+    electrons = groups[0][1] / float(np.prod(task.scan_shape))
+    if not electrons > 0:
+        raise ValueError("The patterns hold no counts: there is nothing to image.")
+    sums = functools.reduce(operator.add, (part for part, _ in groups)).in_parts_of(electrons)
     weight = sums.weight
     weight[0, 0] = sums.signal[0, 0] = 0
     if regularization is not None:
         wiener = np.full(weight.shape, regularization * weight.max())
     else:
-        wiener = _noise_to_signal(sums, task, groups[0][1] if counts else None)
+        wiener = _noise_to_signal(sums, task, electrons if counts else None)
     total = weight + wiener
     phase = np.divide(sums.signal, total, out=np.zeros_like(sums.signal), where=total > 0)
     return np.exp(1j * scipy.fft.irfft2(phase, s=task.scan_shape)).astype(np.complex64)

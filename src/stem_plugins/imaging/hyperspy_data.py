@@ -13,6 +13,9 @@ __all__ = ["DETECTOR_NAMES", "check_order", "patterns_of", "vectors_of"]
 #: Names that pyxem and readers give to detector axes.
 DETECTOR_NAMES = ("kx", "ky", "qx", "qy", "dx", "dy")
 
+#: What units of angles and inverse lengths have in them, however they are written.
+DETECTOR_UNITS = ("rad", "deg", "°", "1/", "-1", "⁻¹")
+
 #: Names of a pair of axes, lower case, that stand the wrong way round.
 SWAPPED = (["y", "x"], ["ky", "kx"], ["qy", "qx"], ["dy", "dx"], ["scan_y", "scan_x"])
 
@@ -97,5 +100,4 @@ def check_order(signal: Any) -> None:
 
 
 def _of_the_detector(axis: Any) -> bool:
-    unit = str(axis.units)
-    return axis.name in DETECTOR_NAMES or "rad" in unit or "1/" in unit or "^-1" in unit
+    return axis.name in DETECTOR_NAMES or any(mark in str(axis.units) for mark in DETECTOR_UNITS)

@@ -75,10 +75,14 @@ def lens_of(acquisition: Acquisition, angles: NDArray[np.float64], edge: float) 
             powers = ((n + 1 + m) // 2, (n + 1 - m) // 2)
             terms.append((*powers, size * math.cos(turn), -size * math.sin(turn)))
     semi_angle = acquisition.convergence_angle * 1e-3
-    amplitude = np.clip((semi_angle - np.hypot(*angles.T)) / edge + 0.5, 0, 1)
-    return Lens(
-        semi_angle, edge, np.array(terms, float).reshape(-1, 4), float(amplitude @ amplitude)
-    )
+    norm = float(np.sum(_disc(angles, semi_angle, edge) ** 2))
+    return Lens(semi_angle, edge, np.array(terms, float).reshape(-1, 4), norm)
+
+
+def _disc(angles: NDArray[np.float64], semi_angle: float, edge: float) -> NDArray[np.float64]:
+    """Amplitude of the aperture at angles (..., 2) [rad]; `_amplitude` is the same for one."""
+    size = np.hypot(angles[..., 0], angles[..., 1])
+    return np.clip((semi_angle - size) / edge + 0.5, 0, 1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,6 +112,12 @@ class OverlapSums:
             self.quiet + other.quiet,
         )
 
+    def in_parts_of(self, electrons: float) -> OverlapSums:
+        """Return the sums for G in parts of so many electrons."""
+        return dataclasses.replace(
+            self, signal=self.signal / electrons, noise=self.noise / electrons**2
+        )
+
 
 def add_overlaps(
     spectra: NDArray[np.complex64],
@@ -120,7 +130,7 @@ def add_overlaps(
     Parameters
     ----------
     spectra
-        G, (pixels, Q_y, Q_x).
+        G in any unit, (pixels, Q_y, Q_x).
     angles
         Of these pixels, in the scan frame [rad], (pixels, 2), vectors (y, x).
     frequencies
@@ -165,11 +175,11 @@ def overlap(
 def _waves(angles: NDArray[np.float64], lens: Lens) -> NDArray[np.complex128]:
     """The probe in the aperture, ``a exp(-iχ)``."""
     y, x = np.moveaxis(angles, -1, 0)
-    amplitude = np.clip((lens.semi_angle - np.hypot(y, x)) / lens.edge + 0.5, 0, 1)
     omega, chi = x + 1j * y, np.zeros(y.shape)
     for p, q, real, imaginary in lens.terms:
         chi += ((real + 1j * imaginary) * omega**p * omega.conj() ** q).real
-    return amplitude * np.exp(-1j * chi)
+    waves: NDArray[np.complex128] = np.exp(-1j * chi)
+    return waves * _disc(angles, lens.semi_angle, lens.edge)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from stem_plugins.io.merlin_header import MerlinHeader, parse_frame_header
-from stem_plugins.io.merlin_numbering import warn_of_numbering
+from stem_plugins.io.merlin_numbering import in_words, named, warn_of_numbering
 from stem_plugins.io.merlin_sampling import EMPTY, LIKE_FIRST, OTHER, FrameStarts, look_at_frames
 
 __all__ = ["check_frames"]
-
-#: So many stretches of frames are named one by one.
-MOST_NAMED = 5
 
 
 def check_frames(path: Path, header: MerlinHeader, frames: int, *, stacklevel: int) -> None:
@@ -141,12 +137,9 @@ def _stretches(starts: FrameStarts, kind: int, frames: int) -> list[tuple[int, i
     return [(int(a) + 1, int(b) + 1) for a, b in zip(first, last, strict=True)]
 
 
-def _named(stretches: Iterable[tuple[int, int]]) -> str:
-    names = [f"{a}" if a == b else f"{a} to {b}" for a, b in stretches]
-    rest = len(names) - MOST_NAMED
-    more = f" and {rest} more stretches" if rest > 0 else ""
-    single = len(names) == 1 and "to" not in names[0]
-    return f"frame{'' if single else 's'} {', '.join(names[:MOST_NAMED])}{more}"
+def _named(stretches: list[tuple[int, int]]) -> str:
+    plural = "s" if _are(stretches) == "are" else ""
+    return f"frame{plural} {named(in_words(stretches), 'more stretches')}"
 
 
 def _are(stretches: list[tuple[int, int]]) -> str:

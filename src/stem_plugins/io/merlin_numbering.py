@@ -14,9 +14,9 @@ import numpy as np
 
 from stem_plugins.io.merlin_sampling import FrameStarts
 
-__all__ = ["NumberingFaults", "numbering_faults", "warn_of_numbering"]
+__all__ = ["NumberingFaults", "in_words", "named", "numbering_faults", "warn_of_numbering"]
 
-#: So many faults are named one by one.
+#: So many faults, or stretches of frames, are named one by one.
 MOST_NAMED = 5
 
 
@@ -137,14 +137,13 @@ def warn_of_numbering(name: str, starts: FrameStarts, frames: int, *, stacklevel
         faults.append(f"{lost_unseen} missing (after {numbers[-1]})")
     if found.missing:
         lost = sum(last - first + 1 for first, last in found.missing)
-        ranges = [f"{a}" if a == b else f"{a} to {b}" for a, b in found.missing]
-        faults.append(f"{lost} missing ({_named(ranges)})")
+        faults.append(f"{lost} missing ({named(in_words(found.missing))})")
     if found.doubled:
-        faults.append(f"{len(found.doubled)} there twice ({_named(map(str, found.doubled))})")
+        faults.append(f"{len(found.doubled)} there twice ({named(map(str, found.doubled))})")
     if found.replaced:
         faults.append(
             f"{len(found.replaced)} replaced by a copy of the frame before "
-            f"({_named(map(str, found.replaced))})"
+            f"({named(map(str, found.replaced))})"
         )
     if faults:
         warnings.warn(
@@ -168,7 +167,27 @@ def _consequence(found: NumberingFaults, *, lost_unseen: int) -> str:
     )
 
 
-def _named(items: Iterable[str]) -> str:
+def in_words(ranges: Iterable[tuple[int, int]]) -> list[str]:
+    """Return ``"3"`` or ``"3 to 5"`` for the first and last number of each range.
+
+    Parameters
+    ----------
+    ranges
+        Pairs of numbers.
+    """
+    return [f"{first}" if first == last else f"{first} to {last}" for first, last in ranges]
+
+
+def named(items: Iterable[str], more: str = "more") -> str:
+    """Return the first few of some names, and how many more there are.
+
+    Parameters
+    ----------
+    items
+        The names.
+    more
+        What those are called that are not named.
+    """
     names = list(items)
     rest = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(names[:MOST_NAMED]) + (f" and {rest} {more}" if rest > 0 else "")

@@ -22,7 +22,7 @@ from stem_plugins.io.merlin_writer import iter_write_merlin
 from stem_plugins.io.output_files import check_output, complete_or_nothing
 from stem_plugins.io.scan import Scan
 from stem_plugins.io.scan_blocks import check_scan_data, compute_block, scan_blocks
-from stem_plugins.io.scan_date import general_date, scan_date
+from stem_plugins.io.scan_date import scan_date
 from stem_plugins.io.signal_dictionary import (
     scan_axes,
     scan_metadata,
@@ -142,8 +142,8 @@ def _write_hyperspy(
         data = da.from_array(data, chunks=chunks, name=False)
     blocks = scan_blocks(data)
     axes = scan_axes(data.shape, scan.acquisition)
-    metadata = scan_metadata(scan.acquisition, title, largest_count=scan.largest_count)
-    metadata["General"] |= general_date(scan_date(scan.metadata))
+    taken = scan_date(scan.metadata)
+    metadata = scan_metadata(scan.acquisition, title, largest_count=scan.largest_count, taken=taken)
     signal = signal_dictionary(data, axes, metadata)
     # Big-endian numbers are slow or unusable in most of what reads these files.
     dtype = data.dtype.newbyteorder("=")

@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from stem_plugins.io.scan_date import general_date
 from stem_plugins.io.units import is_reciprocal_length, to_angstrom, to_milliradian
 from stem_plugins.optics.acquisition import Acquisition
 
@@ -330,7 +331,11 @@ def _axis(
 
 
 def scan_metadata(
-    acquisition: Acquisition, title: str = "", *, largest_count: int | None = None
+    acquisition: Acquisition,
+    title: str = "",
+    *,
+    largest_count: int | None = None,
+    taken: str | None = None,
 ) -> dict[str, Any]:
     """Return HyperSpy metadata of a 4D scan (``signal_type="4d_stem"``).
 
@@ -342,9 +347,11 @@ def scan_metadata(
         Title of the signal.
     largest_count
         Most that a pixel can count, where it is known.
+    taken
+        When the first frame was taken, as from `stem_plugins.io.scan_date.scan_date`.
     """
     metadata: dict[str, Any] = {
-        "General": {"title": title},
+        "General": {"title": title, **general_date(taken)},
         "Signal": {"signal_type": "4d_stem"},
     }
     microscope = {
