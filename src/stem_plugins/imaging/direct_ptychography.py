@@ -73,7 +73,7 @@ class DirectTask:
     def selection(self, group: slice) -> Callable[..., _Selected]:
         """Return what takes a group's pixels from a block; the first group counts electrons."""
         pixels = (self.pixels[0][group], self.pixels[1][group])
-        return partial(_select, pixels=pixels, count=not group.start)
+        return partial(_select, pixels=pixels, count=group.start == 0)
 
 
 def ssb(
