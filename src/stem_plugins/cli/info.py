@@ -119,10 +119,13 @@ def _calibration(scan: Scan) -> list[str]:
     known = scan.acquisition.to_dict()
     lines = ["calibration" if known else "calibration: nothing is known"]
     lines += [_line(FIELDS[name][0], _value(value), width=44) for name, value in known.items()]
-    missing = [item for name, item in FIELDS.items() if name not in known]
+    middle = " ".join(f"{(side - 1) / 2:g}" for side in scan.data.shape[-2:])
+    examples = {name: example for name, (_, example) in FIELDS.items()}
+    examples["center"] = f"--center {middle}"
+    missing = [name for name in FIELDS if name not in known]
     if missing:
         lines += ["", "not known (and how to give it)"]
-        lines += [_line(meaning, option, width=44) for meaning, option in missing]
+        lines += [_line(FIELDS[name][0], examples[name], width=44) for name in missing]
     return lines
 
 
