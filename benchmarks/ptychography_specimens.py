@@ -33,6 +33,7 @@ ACQUISITION = Acquisition(
     convergence_angle=20,
     scan_step=STEP,
     diffraction_step=0.8,
+    center=(DETECTOR // 2, DETECTOR // 2),
     defocus=100.0,
     scan_rotation=0.0,
     flip_y=False,

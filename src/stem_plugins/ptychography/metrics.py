@@ -301,9 +301,9 @@ def subpixel_shift(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     """Estimate how far the second of two images of one object lies from the first.
 
     From the highest value of their cross-correlation, sampled ever more finely up to 0.001 px by
-    its Fourier sum. The cross-spectrum is divided by the root of its modulus: in full it would
-    follow the slow background, and its phase alone the noise. The image is moved back and compared
-    again, until the window against the edges no longer pulls the estimate towards zero.
+    its Fourier sum. All frequencies count by their power: with their phases alone, those that hold
+    nothing but noise would count as much. The second image is moved back and compared again, until
+    the window against the edges no longer pulls the estimate towards zero.
 
     Parameters
     ----------
@@ -341,8 +341,7 @@ def subpixel_shift(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     shift = np.zeros(2)
     for _ in range(ALIGNMENT_ROUNDS):
         cross = reference * windowed_spectrum(moved_image(other, -shift), window)
-        modulus = np.abs(cross)
-        step = _highest_correlation(cross / np.sqrt(np.maximum(modulus, ROUNDING * modulus.max())))
+        step = _highest_correlation(cross)
         shift += step
         if np.abs(step).max() < FINEST_SHIFT:
             break

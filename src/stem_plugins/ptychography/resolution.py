@@ -44,6 +44,9 @@ ROUNDING = 1e-26
 #: Rings about zero frequency into which the window spreads the slow background.
 BACKGROUND_RINGS = 3
 
+#: Side of the windows about a peak in which noise is looked for, and how far apart they lie [px].
+AROUND, AROUND_STEP = 11, 7
+
 #: Share of the frequencies, from the highest down, that are taken for noise.
 NOISE_SHARE = 0.1
 
@@ -64,7 +67,7 @@ class RingCorrelation:
     samples
         Independent complex Fourier coefficients in the ring, at least 1: half of its pixels (the
         other half are their conjugates), less what the window couples. Without anything in common
-        the correlation scatters about 0 with a standard deviation of ``1 / √(2 samples)``.
+        the correlation scatters about 0 with a standard deviation of ``1 / √(2 samples)`` at most.
     """
 
     frequency: NDArray[np.float64]
@@ -276,10 +279,11 @@ def information_limit(
         Pixel size (y, x) [Å].
     signal
         "peaks", for crystals: peaks above t P, where P comes from the ring's median and may change
-        with frequency, as it does in a reconstruction; the largest median of five neighbouring
-        rings, for the edge of a band is no peak. "rings", for specimens without order: rings whose
-        mean power exceeds that of the highest tenth of the frequencies, which is taken for white
-        noise; where the noise is not white, this calls it signal.
+        with frequency, as it does in a reconstruction; the largest of five neighbouring rings and
+        of nine windows around the peak, for the edge of a band or a streak is no peak. Artefacts
+        with the period of the scan are. "rings", for specimens without order: rings whose mean
+        power exceeds that of the highest tenth of the frequencies, which is taken for white noise;
+        where the noise is not white, this calls it signal.
     false_alarm
         Chance that noise alone gives a frequency above 0.
 
@@ -330,9 +334,30 @@ def _highest_peak(power: NDArray[np.float64], rings: FourierRings, false_alarm: 
     of_pixel = noise[np.clip(rings.index, 1, rings.count) - 1]
     # As far as the main lobe of the window reaches, a peak is one peak.
     summit = power == scipy.ndimage.maximum_filter(power, 7, mode="wrap")
-    return float(
-        np.max(rings.radius, where=inside & summit & (power > least * of_pixel), initial=0)
+    peaks = np.argwhere(inside & summit & (power > least * of_pixel))
+    radii = rings.radius[peaks[:, 0], peaks[:, 1]]
+    for number in np.argsort(-radii):
+        row, column = peaks[number]
+        if power[row, column] > least * _noise_around(power, row, column):
+            return float(radii[number])
+    return 0.0
+
+
+def _noise_around(power: NDArray[np.float64], row: int, column: int) -> float:
+    """Return the mean power of noise near a Fourier pixel, of nine windows that with the most.
+
+    Noise may differ along a ring: in a band that ends along a square, or with streaks.
+    """
+    reach = AROUND // 2 + AROUND_STEP
+    rows, columns = (
+        np.arange(center - reach, center + reach + 1) % size
+        for center, size in zip((row, column), power.shape, strict=True)
     )
+    near = power[np.ix_(rows, columns)]
+    windows = np.lib.stride_tricks.sliding_window_view(near, (AROUND, AROUND))
+    windows = windows[::AROUND_STEP, ::AROUND_STEP]
+    # The lower quartile, for other peaks may fill half of a window.
+    return float(np.max(np.quantile(windows, 0.25, axis=(2, 3)))) / math.log(4 / 3)
 
 
 def _highest_ring(
