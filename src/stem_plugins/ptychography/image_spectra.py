@@ -190,6 +190,11 @@ def fourier_rings(shape: tuple[int, int], sampling: tuple[float, float]) -> Four
     sampling
         (y, x) [Å].
 
+    Raises
+    ------
+    ValueError
+        The frequency step along one axis is beyond the Nyquist frequency of the other.
+
     Examples
     --------
     >>> rings = fourier_rings((16, 32), (0.5, 0.25))
@@ -200,6 +205,12 @@ def fourier_rings(shape: tuple[int, int], sampling: tuple[float, float]) -> Four
     step = max(1 / (size * pixel) for size, pixel in zip(shape, sampling, strict=True))
     # A hair more, or rounding decides whether a ring at the Nyquist frequency counts.
     count = int(min(0.5 / pixel for pixel in sampling) / step * (1 + 1e-9))
+    if count < 1:
+        raise ValueError(
+            f"An image of {shape[0]} × {shape[1]} px of {sampling[0]:g} × {sampling[1]:g} Å has no "
+            "Fourier ring: its frequency step along one axis is beyond the Nyquist frequency of "
+            "the other. Check the sampling, or bin the finer axis."
+        )
     return FourierRings(radius, np.floor(radius / step + 0.5).astype(np.intp), count)
 
 

@@ -102,11 +102,11 @@ def structural_similarity(
     y, x = (1.0, 1.0) if sampling is None else pixel_size(sampling)
     sigma = tuple(WINDOW * math.sqrt(y * x) / pixel for pixel in (y, x))
     margin = [int(WINDOW_END * width + 0.5) for width in sigma]
-    one, other = image_pair(image, truth, ("image", "truth"), 2 * min(margin) + 1)
+    one, other = image_pair(image, truth, ("image", "truth"), 1)
     if any(size <= 2 * edge for size, edge in zip(one.shape, margin, strict=True)):
         raise ValueError(
-            f"image has {one.shape[0]} × {one.shape[1]} px; with this sampling "
-            f"{2 * margin[0] + 1} × {2 * margin[1] + 1} px are the least."
+            f"image has {one.shape[0]} × {one.shape[1]} px; {2 * margin[0] + 1} × "
+            f"{2 * margin[1] + 1} px are the least, the window in which structures are compared."
         )
     span = float(np.ptp(other))
     if not span > 0:

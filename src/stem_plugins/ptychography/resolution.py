@@ -153,7 +153,8 @@ def fourier_ring_correlation(
     Returns
     -------
     RingCorrelation
-        Up to the lower of the two Nyquist frequencies.
+        Up to the lower of the two Nyquist frequencies. The window carries what is strong two or
+        three rings on.
 
     Raises
     ------
@@ -280,7 +281,7 @@ def information_limit(
     signal
         "peaks", for crystals: peaks above t P, where P comes from the ring's median and may change
         with frequency, as it does in a reconstruction; the largest of five neighbouring rings and
-        of nine windows around the peak, for the edge of a band or a streak is no peak. Artefacts
+        of nine windows around the peak, for the edge of a band is no peak. Streaks and artefacts
         with the period of the scan are. "rings", for specimens without order: rings whose mean
         power exceeds that of the highest tenth of the frequencies, which is taken for white noise;
         where the noise is not white, this calls it signal.
@@ -346,7 +347,7 @@ def _highest_peak(power: NDArray[np.float64], rings: FourierRings, false_alarm: 
 def _noise_around(power: NDArray[np.float64], row: int, column: int) -> float:
     """Return the mean power of noise near a Fourier pixel, of nine windows that with the most.
 
-    Noise may differ along a ring: in a band that ends along a square, or with streaks.
+    Noise may differ along a ring: in a band that ends along a square, or by direction.
     """
     reach = AROUND // 2 + AROUND_STEP
     rows, columns = (
