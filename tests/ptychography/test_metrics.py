@@ -82,7 +82,14 @@ def test_likeness_falls_with_noise_and_knows_no_zero_of_phase(rng):
     assert values[0] == pytest.approx(1)
     assert values == sorted(values, reverse=True)
     assert values[-1] < 0.2
-    assert structural_similarity(-noise, noise) < -0.9
+
+
+def test_reversed_contrast_is_told_by_transfer_and_not_by_likeness(rng):
+    """Mean and contrast both change sign, and likeness is their product: as documented."""
+    truth = rng.normal(size=(64, 48))
+    assert structural_similarity(-truth, truth) > 0.3
+    found = transfer_by_band(-truth, truth, sampling=1, bands=[(0, 0.5)])
+    assert found.transfer == pytest.approx([-1])
 
 
 def test_window_is_round_in_angstrom():

@@ -65,7 +65,8 @@ def structural_similarity(
 
     ``(2 μ ν + C₁)(2 σ_μν + C₂) / ((μ² + ν² + C₁)(σ_μ² + σ_ν² + C₂))`` with mean μ, ν and
     covariance under a Gaussian window of σ 1.5 px, averaged over the image without a margin of
-    5 px. C₁ = (0.01 L)², C₂ = (0.03 L)²; L is the range of the truth.
+    5 px. C₁ = (0.01 L)², C₂ = (0.03 L)²; L is the range of the truth. Reversed contrast turns the
+    signs of both factors, and may go unnoticed; `transfer_by_band` tells it.
 
     Parameters
     ----------
