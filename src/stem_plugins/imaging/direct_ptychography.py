@@ -31,7 +31,7 @@ from stem_plugins.optics.electrons import wavelength
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["DirectTask", "plan", "spectra_of_pixels", "ssb"]
+__all__ = ["DirectTask", "disc_center", "plan", "spectra_of_pixels", "ssb"]
 
 NEEDED = ("beam_energy", "convergence_angle", "scan_step", "diffraction_step")
 
@@ -161,7 +161,7 @@ def plan(data: np.ndarray | da.Array, acquisition: Acquisition) -> DirectTask:
     """
     acquisition.require(*NEEDED)
     if acquisition.center is None:
-        acquisition = acquisition.replace(center=_disc_center(data))
+        acquisition = acquisition.replace(center=disc_center(data))
     return _plan((data.shape[0], data.shape[1]), (data.shape[2], data.shape[3]), acquisition)
 
 
@@ -216,8 +216,19 @@ def _plan(
     )
 
 
-def _disc_center(data: np.ndarray | da.Array) -> tuple[float, float]:
-    """Middle of the bright-field disc [px], (ky, kx)."""
+def disc_center(data: np.ndarray | da.Array) -> tuple[float, float]:
+    """Find the middle of the bright-field disc [px], (ky, kx).
+
+    Parameters
+    ----------
+    data
+        Patterns, from `check_4d`; at most 4 × 32 × 32 of them are read.
+
+    Raises
+    ------
+    ValueError
+        Patterns hold NaN or infinite pixels, or no counts.
+    """
     every = tuple(slice(None, None, max(1, size // PATTERNS_FOR_CENTER)) for size in data.shape[:2])
     pattern = np.asarray(data[every].mean(axis=(0, 1)), float)
     if not np.isfinite(pattern).all():

@@ -31,14 +31,13 @@ def diffraction_patterns(
     Parameters
     ----------
     probe
-        Modes of the probe in real space, (modes, ny, nx) complex, with the position of the scan
-        at index (0, 0) of a periodic window.
+        Modes of the probe in real space, (modes, ny, nx) complex, in a periodic window.
     transmission
         What each slice multiplies a wave by, (slices, height, width) complex; periodic.
     corners
-        First row and column of each position's patch, (positions, 2) integer.
+        First row and column of each window on the object, (positions, 2) integer.
     fractions
-        Where the position lies beyond that [px], (positions, 2), vectors (y, x).
+        How far the probe is moved beyond that [px], (positions, 2), vectors (y, x).
     propagator
         From slice to slice, in Fourier space, (ny, nx) complex; needed for more than one slice.
 
@@ -123,11 +122,14 @@ class _Diffraction(torch.autograd.Function):
         spectrum = torch.fft.fft2(probe) * ramps[:, None]
         wave = torch.fft.ifft2(spectrum)
         places = _places(corners, shape, (transmission.shape[1], transmission.shape[2]))
-        incoming, patches = [], []
+        incoming, patches, between = [], [], []
         for index, one in enumerate(transmission):
             if index:
                 assert propagator is not None
-                wave = torch.fft.ifft2(torch.fft.fft2(wave) * propagator)
+                wave = torch.fft.fft2(wave)
+                if propagator.requires_grad:
+                    between.append(wave)
+                wave = torch.fft.ifft2(wave * propagator)
             patch = one.reshape(-1).take(places)[:, None]
             incoming.append(wave)
             patches.append(patch)
@@ -135,17 +137,21 @@ class _Diffraction(torch.autograd.Function):
         wave = torch.fft.fft2(wave, norm="ortho")
         context.places, context.propagator, context.ramps = places, propagator, ramps
         context.object_shape = transmission.shape
-        context.save_for_backward(spectrum, wave, *incoming, *patches)
+        context.save_for_backward(spectrum, wave, *incoming, *patches, *between)
         return torch.view_as_real(wave).square().sum(dim=(1, -1))
 
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
         spectrum, wave, *kept = context.saved_tensors
-        slices = len(kept) // 2
-        incoming, patches = kept[:slices], kept[slices:]
-        for_probe, for_object, for_fractions = context.needs_input_grad[:3]
+        slices = context.object_shape[0]
+        incoming, patches, between = (
+            kept[:slices],
+            kept[slices : 2 * slices],
+            kept[2 * slices :],
+        )
+        for_probe, for_object, for_fractions, _, for_propagator = context.needs_input_grad
         back = torch.fft.ifft2(_times_real(wave, 2 * gradient[:, None]), norm="ortho")
-        of_object = None
+        of_object = of_propagator = None
         if for_object:
             of_object = back.new_zeros(context.object_shape)
         for index in range(slices - 1, -1, -1):
@@ -157,7 +163,12 @@ class _Diffraction(torch.autograd.Function):
                 break
             back = back * patches[index].conj()
             if index:
-                back = torch.fft.ifft2(torch.fft.fft2(back) * context.propagator.conj())
+                back = torch.fft.fft2(back)
+                if for_propagator:
+                    # Adjoint of the inverse transform, whose norm is 1/n.
+                    part = (back * between[index - 1].conj()).sum(dim=(0, 1)) / back[0, 0].numel()
+                    of_propagator = part if of_propagator is None else of_propagator + part
+                back = torch.fft.ifft2(back * context.propagator.conj())
         of_probe = of_fractions = None
         if for_probe or for_fractions:
             # Adjoint of the inverse transform, whose norm is 1/n.
@@ -168,7 +179,7 @@ class _Diffraction(torch.autograd.Function):
                 summed = (back * context.ramps[:, None].conj()).sum(dim=0)
                 # Adjoint of the forward transform, which has no norm.
                 of_probe = torch.fft.ifft2(summed, norm="forward")
-        return of_probe, of_object, of_fractions, None, None
+        return of_probe, of_object, of_fractions, None, of_propagator
 
 
 def _times_real(wave: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,259 @@
+"""Patterns of a scan, read batch by batch from where they are: NumPy, a memory map or dask."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stem_plugins.imaging.direct_ptychography import disc_center
+from stem_plugins.imaging.moments import check_4d
+from stem_plugins.imaging.pattern_checks import largest_count_of
+from stem_plugins.lazy.blocks import chunk_by_scan_rows, is_lazy
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+__all__ = ["Measurements", "Survey", "measurements"]
+
+#: Patterns along either scan axis of which the survey is made.
+SURVEYED = 24
+
+#: A pixel that sees less than this part of its neighbourhood in the disc is dead.
+DEAD = 0.02
+
+Batch = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Survey:
+    """What some of the patterns, spread over the scan, tell about all.
+
+    Parameters
+    ----------
+    mean_pattern
+        As stored, (ky, kx).
+    mean_counts
+        In a whole pattern.
+    weights
+        1 where a pixel counts and 0 where it is masked or dead, (ky, kx).
+    """
+
+    mean_pattern: NDArray[np.float64]
+    mean_counts: float
+    weights: NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measurements:
+    """The patterns of a scan, in the order of a Fourier transform.
+
+    Parameters
+    ----------
+    data
+        (scan_y, scan_x, ky, kx), NumPy or dask.
+    center
+        Undiffracted beam [px], (ky, kx).
+    survey
+        Mean pattern and weights.
+    """
+
+    data: np.ndarray | da.Array
+    center: tuple[float, float]
+    survey: Survey
+
+    @property
+    def scan_shape(self) -> tuple[int, int]:
+        """Positions (y, x)."""
+        return self.data.shape[0], self.data.shape[1]
+
+    @property
+    def nearest(self) -> tuple[int, int]:
+        """Pixel nearest to the centre, which becomes index (0, 0)."""
+        return round(self.center[0]), round(self.center[1])
+
+    @property
+    def fraction(self) -> tuple[float, float]:
+        """How far the centre lies beyond that pixel, (y, x)."""
+        return self.center[0] - self.nearest[0], self.center[1] - self.nearest[1]
+
+    def weights(self) -> NDArray[np.float32]:
+        """Which pixels count, in the order of a Fourier transform.
+
+        Where the beam is not in the middle of the detector, frequencies that it does not reach
+        on one side take the places of those beyond the window on the other; these do not count.
+        """
+        measured = np.zeros(self.survey.weights.shape, np.float32)
+        rows, columns = (
+            (np.arange(size) - nearest >= -(size // 2))
+            & (np.arange(size) - nearest <= (size - 1) // 2)
+            for size, nearest in zip(measured.shape, self.nearest, strict=True)
+        )
+        measured[np.ix_(rows, columns)] = 1
+        return self._ordered(measured * self.survey.weights)
+
+    def batches(
+        self,
+        chosen: NDArray[np.bool_],
+        size: int,
+        rng: np.random.Generator | None = None,
+    ) -> Iterator[Batch]:
+        """Read the patterns of the chosen positions once.
+
+        Parameters
+        ----------
+        chosen
+            Which positions, (n,), row by row of the scan.
+        size
+            Most patterns of a batch.
+        rng
+            Shuffles positions: all of them in an array, those of each chunk and the chunks in
+            dask data. ``None``: in the order of the scan.
+
+        Yields
+        ------
+        indices : ndarray
+            Positions, counted row by row of the scan.
+        counts : ndarray
+            float32, (patterns, ky, kx), negative ones as 0.
+        """
+        for first_row, first_column, block in self._blocks(rng):
+            rows, columns = np.indices(block.shape[:2]).reshape(2, -1)
+            index = (rows + first_row) * self.scan_shape[1] + columns + first_column
+            wanted = np.flatnonzero(chosen[index])
+            if rng is not None:
+                rng.shuffle(wanted)
+            for start in range(0, len(wanted), size):
+                part = wanted[start : start + size]
+                if rng is not None:
+                    # Neighbours in memory are read faster, and their order within does not matter.
+                    part = np.sort(part)
+                yield index[part], self._counts(block[rows[part], columns[part]])
+
+    def _blocks(self, rng: np.random.Generator | None) -> Iterator[tuple[int, int, np.ndarray]]:
+        data = self.data
+        if not is_lazy(data):
+            yield 0, 0, np.asarray(data)
+            return
+        places = [(i, j) for i in range(data.numblocks[0]) for j in range(data.numblocks[1])]
+        if rng is not None:
+            rng.shuffle(places)
+        rows, columns = (np.cumsum((0, *sizes)) for sizes in data.chunks[:2])
+        for i, j in places:
+            yield int(rows[i]), int(columns[j]), data.blocks[i, j].compute()
+
+    def _counts(self, patterns: np.ndarray) -> NDArray[np.float32]:
+        counts = self._ordered(patterns.astype(np.float32))
+        if patterns.dtype.kind == "f":
+            np.nan_to_num(counts, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        if patterns.dtype.kind != "u":
+            np.maximum(counts, 0, out=counts)
+        return counts
+
+    def _ordered(self, patterns: np.ndarray) -> np.ndarray:
+        """Patterns with the pixel nearest to the beam first, as a Fourier transform has them."""
+        shift = tuple(-place for place in self.nearest)
+        return np.roll(patterns, shift, axis=(-2, -1))
+
+
+def measurements(
+    data: np.ndarray | da.Array,
+    *,
+    center: tuple[float, float] | None = None,
+    mask: np.ndarray | None = None,
+) -> Measurements:
+    """Look at some of the patterns, so that all can be read batch by batch.
+
+    Parameters
+    ----------
+    data
+        Patterns, (scan_y, scan_x, ky, kx), of any real type.
+    center
+        Undiffracted beam [px], (ky, kx); ``None``: the middle of the bright-field disc.
+    mask
+        True where a detector pixel counts, (ky, kx).
+
+    Raises
+    ------
+    ValueError
+        The data are not 4D or not real, hold no counts, or the mask does not fit.
+
+    Warns
+    -----
+    UserWarning
+        Pixels are dead, saturated, negative or not finite; what is done about it.
+    """
+    data = check_4d(data)
+    data = chunk_by_scan_rows(data) if is_lazy(data) else data
+    every = tuple(slice(None, None, max(1, size // SURVEYED)) for size in data.shape[:2])
+    sample = np.asarray(data[every]).reshape(-1, *data.shape[2:])
+    finite = np.isfinite(sample).all(axis=0) if sample.dtype.kind == "f" else None
+    weights = _given_weights(mask, data.shape[2:])
+    if finite is not None and not finite.all():
+        warnings.warn(
+            f"{np.count_nonzero(~finite)} detector pixels are not finite numbers in some patterns "
+            "and are left out everywhere.",
+            stacklevel=3,
+        )
+        weights = weights * finite
+        sample = np.where(finite, sample, 0)
+    if sample.dtype.kind != "u" and (sample < 0).any():
+        warnings.warn(
+            f"{np.count_nonzero(sample < 0)} of {sample.size} pixels that were looked at are below "
+            "zero; they count as zero. Subtract no more than the detector's own offset.",
+            stacklevel=3,
+        )
+        sample = np.maximum(sample, 0)
+    _warn_of_saturation(sample)
+    mean = sample.mean(axis=0, dtype=float)
+    if not (mean * weights).any():
+        raise ValueError("The patterns hold no counts: there is nothing to reconstruct.")
+    if center is None:
+        center = disc_center(mean[None, None])
+    dead = _dead_pixels(mean, weights)
+    if dead.any():
+        warnings.warn(
+            f"{np.count_nonzero(dead)} detector pixels in the bright-field disc are dead and are "
+            "left out.",
+            stacklevel=3,
+        )
+    survey = Survey(mean, float(mean.sum()), (weights * ~dead).astype(np.float32))
+    return Measurements(data, (float(center[0]), float(center[1])), survey)
+
+
+def _given_weights(mask: np.ndarray | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if mask is None:
+        return np.ones(shape, np.float32)
+    mask = np.asarray(mask)
+    if mask.shape != shape or mask.dtype != bool:
+        raise ValueError(
+            f"mask must be True or False for every detector pixel, {shape}, not "
+            f"{mask.dtype} {mask.shape}."
+        )
+    return mask.astype(np.float32)
+
+
+def _dead_pixels(mean: NDArray[np.float64], weights: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels without counts that lie among bright ones."""
+    from scipy.ndimage import binary_fill_holes, median_filter
+
+    level = np.median(mean[mean >= 0.1 * np.quantile(mean, 0.99)])
+    disc = binary_fill_holes(median_filter(mean, 5, mode="nearest") > 0.5 * level)
+    return disc & (mean < DEAD * level) & (weights > 0)
+
+
+def _warn_of_saturation(sample: np.ndarray) -> None:
+    largest = largest_count_of(sample.dtype)
+    if largest is None:
+        return
+    full = np.count_nonzero(sample >= largest)
+    if full:
+        warnings.warn(
+            f"{full} of {sample.size} pixels that were looked at are at the largest count, "
+            f"{largest}: where the detector was saturated, the phase comes out too small.",
+            stacklevel=4,
+        )

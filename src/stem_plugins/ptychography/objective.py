@@ -1,0 +1,308 @@
+"""How well an object and a probe explain the patterns, and in which direction they should change.
+
+The loss is, for every pattern, the negative logarithm of the counts' likelihood over the mean
+number of electrons of a pattern: with Poisson statistics ``Σ (I - c log I) / Ī``, or with the
+square roots of the counts, whose noise is even, ``Σ 2 (√I - √c)² / Ī``. Constants are taken off,
+so that a perfect fit without noise gives 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.optics.electrons import wavelength
+from stem_plugins.optics.probe import probe_spectrum
+from stem_plugins.ptychography.curvature import curvature
+from stem_plugins.ptychography.forward import diffraction_patterns
+from stem_plugins.ptychography.geometry import ScanGeometry
+from stem_plugins.ptychography.measurements import Measurements
+
+__all__ = ["LOSSES", "OBJECT_TYPES", "Objective", "Parts", "Value"]
+
+ObjectType = Literal["phase", "potential", "complex"]
+OBJECT_TYPES: tuple[ObjectType, ...] = ("phase", "potential", "complex")
+Loss = Literal["poisson", "amplitude"]
+LOSSES: tuple[Loss, ...] = ("poisson", "amplitude")
+
+#: Real tensors by name: ``object`` (channels, slices, y, x), ``probe`` (modes, y, x, 2) in units of
+#: the root of the mean counts, and what else is refined: ``positions``, ``background``, ``tilt``.
+Parts = dict[str, torch.Tensor]
+
+#: Intensity below which a pixel is not believed to be dark, in parts of the mean in the disc.
+FLOOR = 1e-3
+
+#: Frequencies of an object whose curvature is below this part of the largest are held back.
+DAMPING = 0.01
+
+#: Illumination, in parts of the largest, below which the object is held back.
+DIM = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """The loss per pattern and its gradient for each part that is learnt."""
+
+    loss: float
+    gradients: Parts
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Objective:
+    """Patterns, their place on the object, and the statistics of their counts.
+
+    Parameters
+    ----------
+    measurements
+        The patterns.
+    geometry
+        Where they lie.
+    acquisition
+        Complete for ptychography.
+    loss
+        ``"poisson"`` or ``"amplitude"``.
+    object_type
+        ``"phase"``, ``"potential"`` (a phase not below zero) or ``"complex"``.
+    slice_thickness
+        From slice to slice [Å].
+    blur
+        Standard deviation of the detector's point spread [px].
+    device
+        Of torch.
+    batch
+        Patterns that are computed at a time.
+    """
+
+    measurements: Measurements
+    geometry: ScanGeometry
+    acquisition: Acquisition
+    loss: Loss = "poisson"
+    object_type: ObjectType = "phase"
+    slice_thickness: float | None = None
+    blur: float = 0.0
+    device: str = "cpu"
+    batch: int = 64
+
+    @property
+    def mean_counts(self) -> float:
+        """Electrons of a pattern."""
+        return self.measurements.survey.mean_counts
+
+    def frequencies(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Spatial frequencies of the pixels of a pattern [1/Å], (ny, 1) and (1, nx)."""
+        ky, kx = (
+            (np.fft.fftfreq(size) * size - fraction) / (size * sampling)
+            for size, sampling, fraction in zip(
+                self.geometry.window,
+                self.geometry.sampling,
+                self.measurements.fraction,
+                strict=True,
+            )
+        )
+        return ky[:, None], kx[None, :]
+
+    def calibrated_probe(self) -> NDArray[np.complex128]:
+        """The probe of aperture and aberrations in the middle of its window, ``Σ|P|² = 1``."""
+        ky, kx = self.frequencies()
+        frame = self.geometry.frame
+        assert self.acquisition.diffraction_step is not None
+        spectrum = probe_spectrum(
+            frame[0, 0] * ky + frame[1, 0] * kx,
+            frame[0, 1] * ky + frame[1, 1] * kx,
+            self.acquisition,
+            edge=self.acquisition.diffraction_step,
+        )
+        middle = [
+            size // 2 * sampling
+            for size, sampling in zip(self.geometry.window, self.geometry.sampling, strict=True)
+        ]
+        spectrum *= np.exp(-2j * np.pi * ky * middle[0]) * np.exp(-2j * np.pi * kx * middle[1])
+        return np.fft.ifft2(spectrum, norm="ortho")
+
+    def transmission(self, channels: torch.Tensor) -> torch.Tensor:
+        """What each slice multiplies a wave by, from (channels, slices, y, x)."""
+        phase = channels[0]
+        if self.object_type == "complex":
+            return torch.polar(torch.exp(-channels[1]), phase)
+        return torch.polar(torch.ones_like(phase), phase)
+
+    def evaluate(
+        self,
+        parts: Mapping[str, torch.Tensor],
+        chosen: NDArray[np.bool_],
+        *,
+        learn: tuple[str, ...] = ("object",),
+        rng: np.random.Generator | None = None,
+        watch: Callable[[float], None] | None = None,
+    ) -> Value:
+        """Compute the mean loss of the chosen positions, and its gradients.
+
+        Parameters
+        ----------
+        parts
+            Object, probe and what else there is.
+        chosen
+            Which positions.
+        learn
+            For which parts gradients are wanted.
+        rng
+            Shuffles the positions.
+        watch
+            Called after each batch with the share that is done.
+
+        Notes
+        -----
+        The object's transmission is computed once for all positions, and its gradient goes back
+        to the object once.
+        """
+        leaves = {
+            name: value.detach().requires_grad_(name in learn) for name, value in parts.items()
+        }
+        with torch.set_grad_enabled(bool(learn)):
+            whole = self.transmission(leaves["object"])
+            probe = torch.view_as_complex(leaves["probe"]) * float(np.sqrt(self.mean_counts))
+            propagator = self.propagator(leaves.get("tilt"))
+        # Batches write their gradients here, and not through all that comes before.
+        held = {"object": whole, "probe": probe, "propagator": propagator}
+        cut = {
+            name: value.detach().requires_grad_(value.requires_grad)
+            for name, value in held.items()
+            if value is not None
+        }
+        count, total = int(np.count_nonzero(chosen)), 0.0
+        done = 0
+        for losses, size in self._batches(leaves, cut, chosen, rng):
+            if learn:
+                losses.backward()  # type: ignore[no-untyped-call]
+            total += losses.item()
+            done += size
+            if watch is not None:
+                watch(done / count)
+        for name, value in cut.items():
+            if value.grad is not None:
+                held[name].backward(value.grad)  # type: ignore[union-attr]
+        gradients = {
+            name: torch.zeros_like(leaves[name])
+            if leaves[name].grad is None
+            else leaves[name].grad / count  # type: ignore[operator]
+            for name in learn
+        }
+        return Value(total / count, gradients)
+
+    def _batches(
+        self,
+        leaves: Mapping[str, torch.Tensor],
+        cut: Mapping[str, torch.Tensor],
+        chosen: NDArray[np.bool_],
+        rng: np.random.Generator | None,
+    ) -> Iterator[tuple[torch.Tensor, int]]:
+        weights = torch.from_numpy(self.measurements.weights()).to(self.device)
+        masked = bool((weights < 1).any())
+        places = self.geometry.positions.astype(np.float32)
+        for index, counts in self.measurements.batches(chosen, self.batch, rng):
+            base, fractions = self.geometry.corners(places[index])
+            corners = torch.from_numpy(base).to(self.device)
+            moved = torch.from_numpy(fractions.astype(np.float32)).to(self.device)
+            if "positions" in leaves:
+                moved = moved + leaves["positions"][torch.from_numpy(index).to(self.device)]
+            patterns = diffraction_patterns(
+                cut["probe"], cut["object"], corners, moved, cut.get("propagator")
+            )
+            if self.blur:
+                patterns = _blurred(patterns, self.blur)
+            if "background" in leaves:
+                patterns = patterns + leaves["background"].clamp(min=0) * self.mean_counts
+            measured = torch.from_numpy(counts).to(self.device, non_blocking=True)
+            losses = self._losses(patterns, measured)
+            yield (losses * weights if masked else losses).sum() / self.mean_counts, len(index)
+
+    def _losses(self, patterns: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        floor = FLOOR * self.mean_counts / self.disc_pixels
+        if self.loss == "amplitude":
+            return 2 * ((patterns + 1e-9 * self.mean_counts).sqrt() - counts.sqrt()).square()
+        constant = counts - torch.special.xlogy(counts, counts + floor)
+        return patterns - counts * (patterns + floor).log() - constant
+
+    @property
+    def disc_pixels(self) -> float:
+        """Detector pixels of the bright-field disc."""
+        assert self.acquisition.convergence_angle is not None
+        assert self.acquisition.diffraction_step is not None
+        area = np.prod(self.acquisition.diffraction_step)
+        return float(max(1.0, np.pi * self.acquisition.convergence_angle**2 / area))
+
+    def propagator(self, tilt: torch.Tensor | None = None) -> torch.Tensor | None:
+        """Free space from slice to slice; a tilt [mrad], (y, x), moves slices sideways."""
+        if self.slice_thickness is None:
+            return None
+        assert self.acquisition.beam_energy is not None
+        ky, kx = (
+            torch.from_numpy(axis.astype(np.float32)).to(self.device)
+            for axis in self.frequencies()
+        )
+        distance = self.slice_thickness
+        phase = -torch.pi * wavelength(self.acquisition.beam_energy) * distance * (ky**2 + kx**2)
+        if tilt is not None:
+            shift = distance * 1e-3 * tilt
+            phase = phase + 2 * torch.pi * (ky * shift[0] + kx * shift[1])
+        return torch.polar(torch.ones_like(phase), phase)
+
+    def preconditioner(
+        self, modes: torch.Tensor, regularity: NDArray[np.floating] | None = None
+    ) -> Callable[[Parts], Parts]:
+        """Return what divides gradients by the curvature that is expected of the loss.
+
+        Parameters
+        ----------
+        modes
+            The probe, (modes, y, x, 2): where it shines, the object may change.
+        regularity
+            Curvature of a regulariser over the object's frequencies, to be added.
+        """
+        shape, sampling = self.geometry.shape, self.geometry.sampling
+        assert self.acquisition.convergence_angle is not None
+        largest = float(np.hypot(0.5 / sampling[0], 0.5 / sampling[1]))
+        expected = curvature(self.acquisition, largest)
+        step = self.geometry.scan_step
+        # Positions that see a pixel, over all positions, which the mean loss divides by.
+        share = np.prod(sampling) / np.prod(step) / len(self.geometry.positions)
+        kinds = [False, True] if self.object_type == "complex" else [False]
+        by_channel = []
+        for absorption in kinds:
+            values = share * expected.on_grid(shape, sampling, absorption=absorption)
+            damped = values + DAMPING * values.max()
+            by_channel.append(damped + (0 if regularity is None else regularity))
+        divisor = torch.from_numpy(np.stack(by_channel)[:, None].astype(np.float32))
+        divisor = divisor.to(self.device)[..., : shape[1] // 2 + 1]
+        intensity = modes.detach().square().sum(dim=(0, -1)).cpu().numpy()
+        light = self.geometry.illumination(intensity)
+        light /= light.max()
+        window = np.sqrt(light * (1 + DIM) / (light + DIM)).astype(np.float32)
+        lit = torch.from_numpy(window).to(self.device)
+
+        def divide(gradients: Parts) -> Parts:
+            found = {name: value for name, value in gradients.items()}
+            if "object" in found:
+                spectrum = torch.fft.rfft2(lit * found["object"]) / divisor
+                found["object"] = lit * torch.fft.irfft2(spectrum, s=shape)
+            if "probe" in found:
+                found["probe"] = found["probe"] / 4
+            return found
+
+        return divide
+
+
+def _blurred(patterns: torch.Tensor, blur: float) -> torch.Tensor:
+    """Patterns convolved with the detector's point spread, a Gaussian."""
+    frequencies = (
+        torch.fft.fftfreq(size, device=patterns.device) for size in patterns.shape[-2:]
+    )
+    y, x = (torch.exp(-2 * (torch.pi * blur * frequency) ** 2) for frequency in frequencies)
+    spectrum = torch.fft.fft2(patterns) * y[:, None] * x
+    return torch.fft.ifft2(spectrum).real.clamp(min=0)
