@@ -48,10 +48,12 @@ torch.set_num_threads(1)
 
 #: Half a pattern of 64 pixels: no patch reaches over the edge of the object.
 PADDING = 32
-BATCH = 64
-#: Adam's, found on another specimen than the one compared on; quantem's own are 5e-3 and 1e-3.
-RATES = {"pixelated": 0.025, "dgp": 1e-3}
-#: Of the pixels of a probe, in parts of its highest amplitude: it is nearly right from the start.
+#: Patterns to a step, and Adam's rate of the object, found on another specimen than the one
+#: compared on; quantem's own rates of pixels are 5e-3 and for the probe 1e-3, of networks 1e-3.
+BATCHES = {"pixelated": 192, "dgp": 64}
+RATES = {"pixelated": 0.05, "dgp": 1e-3}
+#: Of the probe, in parts of the rate of the object (and, for pixels, of the highest amplitude):
+#: it is nearly right from the start, and moving it as fast as the object costs both.
 PROBE_RATE = 0.1
 #: Pixelated iterations that make the input of the networks, and their rate.
 GUESS_ITERATIONS, GUESS_RATE = 10, 0.03
@@ -114,7 +116,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--rate", type=float, help=f"of the object {RATES}")
     parser.add_argument("--probe-rate", type=float, help="as set in quantem")
-    parser.add_argument("--batch-size", type=int, default=BATCH)
+    parser.add_argument("--batch-size", type=int, help=f"patterns to a step {BATCHES}")
     parser.add_argument("--loss", choices=LOSSES, default="amplitude")
     parser.add_argument(
         "--object-type", choices=("pure_phase", "potential", "complex"), default="pure_phase"
@@ -125,6 +127,8 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.rate is None:
         arguments.rate = RATES[arguments.method]
+    if arguments.batch_size is None:
+        arguments.batch_size = BATCHES[arguments.method]
     return arguments
 
 
@@ -224,9 +228,8 @@ def network(arguments: argparse.Namespace, dtype: torch.dtype) -> CNN2d:
 def rates(ptychography: Ptychography, arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.probe_rate is not None:
         return adam(arguments.rate, arguments.probe_rate)
-    if arguments.method == "dgp":
-        return adam(arguments.rate, arguments.rate)
-    return adam(arguments.rate, PROBE_RATE * arguments.rate * highest(ptychography))
+    scale = highest(ptychography) if arguments.method == "pixelated" else 1.0
+    return adam(arguments.rate, PROBE_RATE * arguments.rate * scale)
 
 
 def adam(object_rate: float, probe_rate: float) -> dict[str, Any]:
