@@ -50,13 +50,13 @@ torch.set_num_threads(1)
 PADDING = 32
 #: Patterns to a step, and Adam's rate of the object, found on another specimen than the one
 #: compared on; quantem's own rates of pixels are 5e-3 and for the probe 1e-3, of networks 1e-3.
-BATCHES = {"pixelated": 192, "dgp": 64}
-RATES = {"pixelated": 0.05, "dgp": 1e-3}
+BATCH = 192
+RATES = {"pixelated": 0.05, "dgp": 2e-3}
 #: Of the probe, in parts of the rate of the object (and, for pixels, of the highest amplitude):
 #: it is nearly right from the start, and moving it as fast as the object costs both.
 PROBE_RATE = 0.1
 #: Pixelated iterations that make the input of the networks, and their rate.
-GUESS_ITERATIONS, GUESS_RATE = 10, 0.03
+GUESS_ITERATIONS, GUESS_RATE = 15, 0.05
 PRETRAINING_STEPS, PRETRAINING_RATE = 100, 1e-3
 #: Electrons in a pattern that the networks are shown. Their step sizes and quantem's input noise
 #: are in units of the array, so the scale of the data matters.
@@ -116,7 +116,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--rate", type=float, help=f"of the object {RATES}")
     parser.add_argument("--probe-rate", type=float, help="as set in quantem")
-    parser.add_argument("--batch-size", type=int, help=f"patterns to a step {BATCHES}")
+    parser.add_argument("--batch-size", type=int, default=BATCH, help="patterns to a step")
     parser.add_argument("--loss", choices=LOSSES, default="amplitude")
     parser.add_argument(
         "--object-type", choices=("pure_phase", "potential", "complex"), default="pure_phase"
@@ -127,8 +127,6 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.rate is None:
         arguments.rate = RATES[arguments.method]
-    if arguments.batch_size is None:
-        arguments.batch_size = BATCHES[arguments.method]
     return arguments
 
 
