@@ -47,9 +47,7 @@ class Curvature:
         self, shape: tuple[int, int], sampling: tuple[float, float], *, absorption: bool = False
     ) -> NDArray[np.float64]:
         """Interpolate to the frequencies of an image, zero at index (0, 0)."""
-        ky, kx = (
-            np.fft.fftfreq(size, step) for size, step in zip(shape, sampling, strict=True)
-        )
+        ky, kx = (np.fft.fftfreq(size, step) for size, step in zip(shape, sampling, strict=True))
         values = self.absorption if absorption else self.phase
         return np.interp(np.hypot(ky[:, None], kx), self.frequency, values)
 

@@ -111,6 +111,24 @@ class ScanGeometry:
         )
         return turned.reshape(*image.shape[:-2], *places.shape[1:]).astype(image.dtype)
 
+    def from_scan(self, image: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Bring an image with one pixel per scan position onto the object, zero outside.
+
+        Parameters
+        ----------
+        image
+            In the shape of the scan.
+        """
+        grid = np.indices(self.shape) - self.positions[0][:, None, None]
+        grid = grid * np.array(self.sampling)[:, None, None]
+        turned = np.tensordot(self.frame.T, grid, axes=1)
+        places = turned / np.array(self.scan_step)[:, None, None]
+        found = scipy.ndimage.map_coordinates(image, places, order=3, mode="nearest")
+        inside = np.ones(self.shape, bool)
+        for axis, count in enumerate(self.scan_shape):
+            inside &= (places[axis] > -0.5) & (places[axis] < count - 0.5)
+        return np.where(inside, found, 0).astype(image.dtype)
+
     @property
     def scan_sampling(self) -> tuple[float, float]:
         """Pixel of an image in the scan's frame [Å], (y, x)."""
@@ -226,4 +244,3 @@ def _check(
             f"The bright-field disc is {2 * acquisition.convergence_angle:g} mrad wide, and the "
             f"detector only {seen:g} mrad. Check convergence angle and detector pixel."
         )
-

@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-import torch
-
 from stem_plugins.ptychography.objective import Parts, Value
 
 __all__ = ["Minimizer"]

@@ -36,10 +36,16 @@ LOSSES: tuple[Loss, ...] = ("poisson", "amplitude")
 Parts = dict[str, torch.Tensor]
 
 #: Intensity below which a pixel is not believed to be dark, in parts of the mean in the disc.
-FLOOR = 1e-3
+FLOOR = 1e-2
 
 #: Frequencies of an object whose curvature is below this part of the largest are held back.
 DAMPING = 0.01
+
+#: Mean square slope of a phase [rad²/px²] that positions are expected to see at least.
+SMALLEST_SLOPE = 1e-4
+
+#: Mean square phase [rad²] that an object is expected to have at least.
+SMALLEST_CONTRAST = 3e-3
 
 #: Illumination, in parts of the largest, below which the object is held back.
 DIM = 0.05
@@ -132,6 +138,36 @@ class Objective:
             return torch.polar(torch.exp(-channels[1]), phase)
         return torch.polar(torch.ones_like(phase), phase)
 
+    def probe(self, parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the modes of the probe, (modes, y, x) complex, with their aberrations."""
+        modes = torch.view_as_complex(parts["probe"])
+        if "aberrations" not in parts:
+            return modes
+        phase = torch.tensordot(parts["aberrations"], self.aberration_basis(), dims=1)
+        lens = torch.polar(torch.ones_like(phase), -phase)
+        return torch.fft.ifft2(torch.fft.fft2(modes) * lens)
+
+    def aberration_basis(self) -> torch.Tensor:
+        """Phases that aberrations add [rad], each of a unit at the aperture's edge, (n, y, x).
+
+        Defocus, twofold astigmatism, coma and threefold astigmatism (two directions each) and
+        spherical aberration, as polynomials of the angle over the semi-angle, in the detector's
+        frame.
+        """
+        assert self.acquisition.beam_energy is not None
+        assert self.acquisition.convergence_angle is not None
+        unit = 1e3 * wavelength(self.acquisition.beam_energy) / self.acquisition.convergence_angle
+        ky, kx = self.frequencies()
+        angle = (unit * (kx + 1j * ky)).astype(np.complex128)
+        square = np.abs(angle) ** 2
+        shapes = [square]
+        for term in (angle**2, angle * square, angle**3):
+            shapes += [term.real, term.imag]
+        # Beyond the aperture there is nothing to be shifted, and powers would only grow.
+        inside = square < 1.5
+        basis = np.stack([*shapes, square**2]) * inside
+        return torch.from_numpy(basis.astype(np.float32)).to(self.device)
+
     def evaluate(
         self,
         parts: Mapping[str, torch.Tensor],
@@ -166,7 +202,7 @@ class Objective:
         }
         with torch.set_grad_enabled(bool(learn)):
             whole = self.transmission(leaves["object"])
-            probe = torch.view_as_complex(leaves["probe"]) * float(np.sqrt(self.mean_counts))
+            probe = self.probe(leaves) * float(np.sqrt(self.mean_counts))
             propagator = self.propagator(leaves.get("tilt"))
         # Batches write their gradients here, and not through all that comes before.
         held = {"object": whole, "probe": probe, "propagator": propagator}
@@ -226,8 +262,10 @@ class Objective:
         floor = FLOOR * self.mean_counts / self.disc_pixels
         if self.loss == "amplitude":
             return 2 * ((patterns + 1e-9 * self.mean_counts).sqrt() - counts.sqrt()).square()
-        constant = counts - torch.special.xlogy(counts, counts + floor)
-        return patterns - counts * (patterns + floor).log() - constant
+        # As if both had a known background: the best fit stays where it is, and single electrons
+        # in pixels that the model has dark do not outweigh the disc.
+        raised = counts + floor
+        return patterns - counts - raised * ((patterns + floor) / raised).log()
 
     @property
     def disc_pixels(self) -> float:
@@ -243,8 +281,7 @@ class Objective:
             return None
         assert self.acquisition.beam_energy is not None
         ky, kx = (
-            torch.from_numpy(axis.astype(np.float32)).to(self.device)
-            for axis in self.frequencies()
+            torch.from_numpy(axis.astype(np.float32)).to(self.device) for axis in self.frequencies()
         )
         distance = self.slice_thickness
         phase = -torch.pi * wavelength(self.acquisition.beam_energy) * distance * (ky**2 + kx**2)
@@ -253,56 +290,76 @@ class Objective:
             phase = phase + 2 * torch.pi * (ky * shift[0] + kx * shift[1])
         return torch.polar(torch.ones_like(phase), phase)
 
+    def expected_curvature(self) -> list[NDArray[np.float64]]:
+        """Curvature of the mean loss over the object's frequencies, for each channel."""
+        shape, sampling = self.geometry.shape, self.geometry.sampling
+        largest = float(np.hypot(0.5 / sampling[0], 0.5 / sampling[1]))
+        expected = curvature(self.acquisition, largest)
+        # Positions that see a pixel, over all positions, which the mean loss divides by.
+        share = np.prod(sampling) / np.prod(self.geometry.scan_step) / len(self.geometry.positions)
+        kinds = [False, True] if self.object_type == "complex" else [False]
+        return [
+            share * expected.on_grid(shape, sampling, absorption=absorption) for absorption in kinds
+        ]
+
     def preconditioner(
-        self, modes: torch.Tensor, regularity: NDArray[np.floating] | None = None
+        self, parts: Parts, regularity: NDArray[np.floating] | None = None
     ) -> Callable[[Parts], Parts]:
         """Return what divides gradients by the curvature that is expected of the loss.
 
         Parameters
         ----------
-        modes
-            The probe, (modes, y, x, 2): where it shines, the object may change.
+        parts
+            Where the probe shines, the object may change; and the object's slopes tell how much
+            positions matter.
         regularity
-            Curvature of a regulariser over the object's frequencies, to be added.
+            Curvature of a regulariser over the object's frequencies, (channels, y, x), to be added.
         """
-        shape, sampling = self.geometry.shape, self.geometry.sampling
-        assert self.acquisition.convergence_angle is not None
-        largest = float(np.hypot(0.5 / sampling[0], 0.5 / sampling[1]))
-        expected = curvature(self.acquisition, largest)
-        step = self.geometry.scan_step
-        # Positions that see a pixel, over all positions, which the mean loss divides by.
-        share = np.prod(sampling) / np.prod(step) / len(self.geometry.positions)
-        kinds = [False, True] if self.object_type == "complex" else [False]
-        by_channel = []
-        for absorption in kinds:
-            values = share * expected.on_grid(shape, sampling, absorption=absorption)
-            damped = values + DAMPING * values.max()
-            by_channel.append(damped + (0 if regularity is None else regularity))
+        shape = self.geometry.shape
+        by_channel = [values + DAMPING * values.max() for values in self.expected_curvature()]
+        if regularity is not None:
+            by_channel = [one + more for one, more in zip(by_channel, regularity, strict=True)]
         divisor = torch.from_numpy(np.stack(by_channel)[:, None].astype(np.float32))
         divisor = divisor.to(self.device)[..., : shape[1] // 2 + 1]
-        intensity = modes.detach().square().sum(dim=(0, -1)).cpu().numpy()
+        intensity = parts["probe"].detach().square().sum(dim=(0, -1)).cpu().numpy()
         light = self.geometry.illumination(intensity)
         light /= light.max()
         window = np.sqrt(light * (1 + DIM) / (light + DIM)).astype(np.float32)
         lit = torch.from_numpy(window).to(self.device)
 
+        scales = self._scales(parts["object"].detach())
+
         def divide(gradients: Parts) -> Parts:
-            found = {name: value for name, value in gradients.items()}
+            found = {name: value * scales.get(name, 1.0) for name, value in gradients.items()}
             if "object" in found:
-                spectrum = torch.fft.rfft2(lit * found["object"]) / divisor
+                spectrum = torch.fft.rfft2(lit * found["object"]) / (
+                    divisor * found["object"].shape[1]
+                )
                 found["object"] = lit * torch.fft.irfft2(spectrum, s=shape)
-            if "probe" in found:
-                found["probe"] = found["probe"] / 4
             return found
 
         return divide
 
+    def _scales(self, channels: torch.Tensor) -> dict[str, float]:
+        """One over the expected curvature of what is neither object nor a map."""
+        slopes = [torch.diff(channels[0].sum(dim=0), dim=axis) for axis in (0, 1)]
+        slope = max(SMALLEST_SLOPE, float(sum(one.square().mean() for one in slopes)) / 2)
+        # Phases of the probe change nothing in vacuum; how much they do follows from the object.
+        contrast = float(channels[0].sum(dim=0).square().mean())
+        scales = {"probe": 0.25, "aberrations": 0.25 / max(SMALLEST_CONTRAST, contrast)}
+        scales["positions"] = len(self.geometry.positions) / (4 * slope)
+        if self.slice_thickness is not None:
+            shift = 1e-3 * self.slice_thickness / min(self.geometry.sampling)
+            scales["tilt"] = 1 / (4 * slope * shift**2 * channels.shape[1])
+        floor = FLOOR / self.disc_pixels
+        share = self.measurements.survey.mean_pattern / self.mean_counts
+        scales["background"] = float(1 / np.sum(1 / (share + floor)))
+        return scales
+
 
 def _blurred(patterns: torch.Tensor, blur: float) -> torch.Tensor:
     """Patterns convolved with the detector's point spread, a Gaussian."""
-    frequencies = (
-        torch.fft.fftfreq(size, device=patterns.device) for size in patterns.shape[-2:]
-    )
+    frequencies = (torch.fft.fftfreq(size, device=patterns.device) for size in patterns.shape[-2:])
     y, x = (torch.exp(-2 * (torch.pi * blur * frequency) ** 2) for frequency in frequencies)
     spectrum = torch.fft.fft2(patterns) * y[:, None] * x
     return torch.fft.ifft2(spectrum).real.clamp(min=0)

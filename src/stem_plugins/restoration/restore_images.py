@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from stem_plugins.lazy.blocks import is_lazy, thread_count
+from stem_plugins.lazy.blocks import is_lazy
+from stem_plugins.lazy.processors import torch_device, torch_threads
 from stem_plugins.restoration.evidence import REPLICAS, Evidence, examine, spread_map
 from stem_plugins.restoration.image_checks import (
     check_orientation,
@@ -202,42 +203,14 @@ class _Task:
         """Return the model on its device."""
         from stem_plugins.restoration.image_models import load_model
 
-        return load_model(self.model, device=_device(self.device))
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=wanted)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"The device {wanted!r} cannot be used here: {error}. device='auto' takes a GPU if "
-            "there is one, and otherwise the processor."
-        ) from error
-    return wanted
-
-
-@contextlib.contextmanager
-def _torch_threads(count: int | None) -> Iterator[None]:
-    """Set torch's threads for a while. Two that wait for one core are slower than one by far."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or thread_count())
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        return load_model(self.model, device=torch_device(self.device))
 
 
 def _restore_stack(stack: np.ndarray, task: _Task, callback: Callback | None = None) -> np.ndarray:
     """Restore the images of a NumPy stack one after another: (maps, ..., y, x)."""
     images = stack.reshape(-1, *stack.shape[-2:])
     result = np.empty((task.maps, *images.shape), np.float32)
-    with _torch_threads(task.threads):
+    with torch_threads(task.threads):
         for index, image in enumerate(images):
 
             def report(share: float, done: int = index) -> None:
@@ -433,7 +406,7 @@ def _tensor(piece: np.ndarray, model: ImageModel, device: str) -> torch.Tensor:
 @contextlib.contextmanager
 def _ready_for_torch(task: _Task) -> Iterator[str]:
     """Name the device and compute in the precision that the task asks for."""
-    device = _device(task.device)
+    device = torch_device(task.device)
     with _precision(task.precision, device):
         yield device
 

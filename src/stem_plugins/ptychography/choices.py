@@ -1,0 +1,137 @@
+"""What a reconstruction was asked for, and what it chooses where nothing was said."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from stem_plugins.ptychography.objective import LOSSES, OBJECT_TYPES, Loss, ObjectType
+from stem_plugins.ptychography.regularizers import Regularization
+
+__all__ = ["REFINABLE", "Choices", "FirstGuess", "Prior", "ProbePrior"]
+
+Prior = Literal["dgp", "pixelated"]
+ProbePrior = Literal["dgp", "pixelated", "parametric", "fixed"]
+FirstGuess = Literal["pixelated", "direct", "none"]
+
+#: What can be refined beside object and probe.
+REFINABLE = ("positions", "background", "tilt")
+
+#: Electrons per pixel of the disc below which counts are no longer nearly normal.
+FEW_ELECTRONS = 100.0
+
+#: Electrons per number of the probe, below which only its aberrations are refined.
+ELECTRONS_PER_PROBE_PIXEL = 2000.0
+
+ITERATIONS = {"dgp": 100, "pixelated": 40}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choices:
+    """Everything that decides what a reconstruction does; see `ptychography`."""
+
+    prior: Prior = "dgp"
+    probe_prior: ProbePrior | None = None
+    object_type: ObjectType = "phase"
+    slices: int = 1
+    slice_thickness: float | None = None
+    probe_modes: int = 1
+    loss: Loss | None = None
+    first_guess: FirstGuess = "pixelated"
+    refine: tuple[str, ...] = ()
+    regularization: Regularization = dataclasses.field(default_factory=Regularization)
+    iterations: int | None = None
+    polish: int = 0
+    held_out: float = 0.05
+    patience: int = 5
+    filters: int | None = None
+    batch: int | None = None
+    blur: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("prior", get_args(Prior)),
+            ("probe_prior", (None, *get_args(ProbePrior))),
+            ("object_type", OBJECT_TYPES),
+            ("loss", (None, *LOSSES)),
+            ("first_guess", get_args(FirstGuess)),
+        ):
+            if getattr(self, name) not in allowed:
+                known = ", ".join(repr(one) for one in allowed if one is not None)
+                raise ValueError(f"{name} must be one of {known}, not {getattr(self, name)!r}.")
+        _check_names(self.refine)
+        for name in ("slices", "probe_modes", "iterations", "filters", "batch", "patience"):
+            value = getattr(self, name)
+            if value is not None and (value != int(value) or value < 1):
+                raise ValueError(f"{name} must be a whole number from 1, not {value!r}.")
+        if self.polish < 0 or not 0 <= self.held_out < 0.5 or self.blur < 0:
+            raise ValueError(
+                "polish and blur must be zero or above, and held_out a share from 0 to below 0.5."
+            )
+        if self.slices > 1 and not (self.slice_thickness and self.slice_thickness > 0):
+            raise ValueError(
+                f"{self.slices} slices need slice_thickness, their distance [Å]: the specimen's "
+                "thickness over the number of slices."
+            )
+        if "tilt" in self.refine and self.slices == 1:
+            raise ValueError("A tilt can be refined with several slices only.")
+
+    def completed(
+        self, *, electrons: float, positions: int, disc_pixels: float, window: int, device: str
+    ) -> tuple[Choices, tuple[str, ...]]:
+        """Fill in what was left open, and say in words what was chosen and why.
+
+        Parameters
+        ----------
+        electrons
+            Mean counts of a pattern.
+        positions
+            Of the scan.
+        disc_pixels
+            Of the bright-field disc.
+        window
+            Pixels of a pattern.
+        device
+            Of torch.
+        """
+        chosen: dict[str, Any] = {}
+        words = []
+        if self.loss is None:
+            few = electrons / disc_pixels < FEW_ELECTRONS
+            chosen["loss"] = "poisson" if few else "amplitude"
+            words.append(
+                f"loss {chosen['loss']}: {electrons / disc_pixels:.3g} electrons per pixel of the "
+                "disc"
+            )
+        if self.probe_prior is None:
+            per_pixel = electrons * positions / (2 * disc_pixels * self.probe_modes)
+            enough = per_pixel > ELECTRONS_PER_PROBE_PIXEL
+            chosen["probe_prior"] = "pixelated" if enough else "parametric"
+            words.append(
+                f"probe {chosen['probe_prior']}: {per_pixel:.3g} electrons for each of its numbers"
+            )
+        if self.iterations is None:
+            chosen["iterations"] = ITERATIONS[self.prior]
+        if self.filters is None:
+            chosen["filters"] = 16 if device.startswith("cuda") else 8
+            if self.prior == "dgp":
+                words.append(f"{chosen['filters']} filters on {device}")
+        if self.batch is None:
+            # Waves of a batch: about 64 MB on a processor, and 1 GB on a GPU.
+            room = 2**30 if device.startswith("cuda") else 2**26
+            each = 8 * window * self.probe_modes * (3 + 3 * self.slices)
+            chosen["batch"] = int(np.clip(room // each, 1, 1024))
+        return dataclasses.replace(self, **chosen), tuple(words)
+
+
+def _check_names(refine: Sequence[str]) -> None:
+    unknown = sorted(set(refine) - set(REFINABLE))
+    if unknown:
+        raise ValueError(
+            f"{', '.join(map(repr, unknown))} cannot be refined; possible are "
+            f"{', '.join(map(repr, REFINABLE))}."
+        )

@@ -1,0 +1,231 @@
+"""Iterative ptychography: from patterns to the phase of the specimen and the probe.
+
+Mixed-state multislice ptychography (P. Thibault, A. Menzel, Nature 494, 68 (2013); A. M. Maiden,
+M. J. Humphry, J. M. Rodenburg, JOSA A 29, 1606 (2012)) whose object and probe are found pixel by
+pixel or drawn by networks, as deep generative priors (A. McCray, S. Ribet, G. Varnavides,
+C. Ophus, Microscopy and Microanalysis (2025)).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stem_plugins.lazy.processors import torch_device, torch_threads
+from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.ptychography.result import PtychographyResult, load_ptychography
+from stem_plugins.ptychography.run import Progress, Run
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+__all__ = ["Progress", "iterate_ptychography", "ptychography"]
+
+Callback = Callable[[Progress], bool | None]
+
+
+def ptychography(
+    data: np.ndarray | da.Array,
+    acquisition: Acquisition,
+    *,
+    mask: np.ndarray | None = None,
+    probe: np.ndarray | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    callback: Callback | None = None,
+    resume: PtychographyResult | str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_minutes: float = 10.0,
+    **options: Any,
+) -> PtychographyResult:
+    """Reconstruct the phase of a specimen and the probe from a scan of patterns.
+
+    Parameters
+    ----------
+    data
+        Patterns, (scan_y, scan_x, ky, kx), of any real type: NumPy, a memory map or dask. They
+        stay where they are and are read batch by batch.
+    acquisition
+        Needs `beam_energy`, `convergence_angle`, `scan_step` and `diffraction_step`. `defocus` and
+        `aberrations` (at the first slice) and `scan_rotation` and `flip_y` are taken as none where
+        unknown, and `center` is that of the bright-field disc.
+    mask
+        True where a detector pixel counts, (ky, kx). Dead pixels in the disc are found anyway.
+    probe
+        The probe to begin with, (ky, kx) complex in the middle of its window; ``None``: that of
+        aperture and aberrations.
+    device
+        ``"auto"``: a GPU if torch sees one, otherwise the processor.
+    threads
+        Processor threads of torch; ``None``: as many as there are cores.
+    callback
+        Called with a `Progress` after every batch and iteration; it ends the reconstruction by
+        returning True. What it raises ends it with nothing.
+    resume
+        A result, or its file, to go on from, with its own options; `iterations` may be given anew.
+    checkpoint
+        File (``.h5``) that the state is written to every `checkpoint_minutes`, and at the end.
+    checkpoint_minutes
+        Between two writings.
+    **options
+        Fields of `stem_plugins.ptychography.choices.Choices`:
+
+        prior : {"dgp", "pixelated"}
+            Who draws the object: a network, or pixels.
+        probe_prior : {"pixelated", "parametric", "fixed", "dgp"}
+            How the probe may change: by pixels, by its aberrations, not at all, or by a network.
+        object_type : {"phase", "potential", "complex"}
+            ``potential`` is a phase that is nowhere below zero; ``complex`` absorbs too.
+        slices, slice_thickness : int, float
+            Number and distance [Å] of the slices.
+        probe_modes : int
+            Modes of a partially coherent probe.
+        loss : {"poisson", "amplitude"}
+            Statistics of the counts.
+        first_guess : {"pixelated", "direct", "none"}
+            The object to begin with: a few pixelated iterations, direct ptychography, or vacuum.
+        refine : tuple of str
+            Also refined: ``"positions"``, ``"background"``, ``"tilt"``.
+        regularization : Regularization
+            What else is asked of object and probe; nothing by default.
+        iterations : int
+            Passes over the patterns, at most.
+        polish : int
+            Pixelated iterations after those of the network.
+        held_out : float
+            Share of the positions that are not fitted but tell when to stop; 0 for none.
+        patience : int
+            Iterations without improvement of these after which it stops.
+        filters, batch : int
+            Width of the networks and patterns computed at a time.
+        blur : float
+            Point spread of the detector, standard deviation [px].
+        seed : int
+            Of everything random.
+
+        What is left out is chosen from dose, size and device; the result's `settings` say what.
+
+    Returns
+    -------
+    PtychographyResult
+        Phase, slices, probe, positions and losses; Ctrl-C returns it as far as it came.
+
+    Raises
+    ------
+    MissingCalibrationError
+        A needed calibration value is unknown.
+    ValueError
+        Data, calibration or options cannot be used, or the checkpoint is one of other data.
+
+    Warns
+    -----
+    UserWarning
+        The loss became no number; detector pixels are dead, saturated or negative; or a GPU's
+        memory was too small for a batch.
+
+    Notes
+    -----
+    The pixelated reconstruction is the preconditioned L-BFGS method on all patterns. With
+    ``prior="dgp"`` a U-Net then corrects the first guess, one evaluation for as many patterns as
+    take about its own time; a moving average of what it draws is the result.
+
+    On a processor the same seed gives the same result bit for bit, with or without a stop and
+    `resume` in between.
+
+    Examples
+    --------
+    >>> from stem_plugins import Acquisition
+    >>> from stem_plugins.simulation import simulate_scan, single_atoms
+    >>> acquisition = Acquisition(
+    ...     beam_energy=300, convergence_angle=20, scan_step=1.0, diffraction_step=2.0, defocus=60
+    ... )
+    >>> gold = single_atoms([79], [[6, 7]], extent=(13, 13))
+    >>> scan = simulate_scan(gold, acquisition, scan_shape=(14, 14), detector_shape=(32, 32))
+    >>> found = ptychography(scan.data, scan.acquisition, prior="pixelated", iterations=5)
+    >>> y, x = np.unravel_index(found.phase.argmax(), found.phase.shape)
+    >>> round(float(y * found.sampling[0])), round(float(x * found.sampling[1]))
+    (6, 7)
+    """
+    last: Progress | None = None
+    stopped = ""
+
+    def watch(progress: Progress) -> None:
+        if callback is not None and callback(progress):
+            raise _StopAsked
+
+    with torch_threads(threads):
+        states = iterate_ptychography(
+            data,
+            acquisition,
+            mask=mask,
+            probe=probe,
+            device=device,
+            resume=resume,
+            checkpoint=checkpoint,
+            checkpoint_minutes=checkpoint_minutes,
+            watch=watch,
+            **options,
+        )
+        try:
+            for last in states:
+                watch(last)
+        except _StopAsked:
+            stopped = "stopped by the callback"
+        except KeyboardInterrupt:
+            stopped = "stopped by Ctrl-C"
+            if last is None:
+                raise
+        if last is None:
+            raise ValueError("Stopped before the first iteration: there is nothing to return.")
+        result = last.result()
+        if checkpoint is not None and stopped:
+            result.save(checkpoint, overwrite=True)
+    return dataclasses.replace(result, stopped=stopped) if stopped else result
+
+
+class _StopAsked(Exception):
+    """The callback has seen enough."""
+
+
+def iterate_ptychography(
+    data: np.ndarray | da.Array,
+    acquisition: Acquisition,
+    *,
+    mask: np.ndarray | None = None,
+    probe: np.ndarray | None = None,
+    device: str = "auto",
+    resume: PtychographyResult | str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_minutes: float = 10.0,
+    watch: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> Iterator[Progress]:
+    """Reconstruct step by step, for those who show, pause or end it.
+
+    Parameters
+    ----------
+    data, acquisition, mask, probe, device, resume, checkpoint, checkpoint_minutes, **options
+        As for `ptychography`.
+    watch
+        Called after every batch; what it raises ends the reconstruction.
+
+    Yields
+    ------
+    Progress
+        After every iteration.
+    """
+    before = load_ptychography(resume) if isinstance(resume, (str, Path)) else resume
+    run = Run.prepare(data, acquisition, mask, probe, torch_device(device), before, options)
+    written = time.monotonic()
+    for progress in run.iterations(watch):
+        yield progress
+        if checkpoint is not None and time.monotonic() - written > 60 * checkpoint_minutes:
+            progress.result().save(checkpoint, overwrite=True)
+            written = time.monotonic()
+    if checkpoint is not None:
+        run.result().save(checkpoint, overwrite=True)

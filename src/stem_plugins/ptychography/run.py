@@ -1,0 +1,519 @@
+"""One reconstruction from its first guess to its result, stage by stage."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.optics.probe import probe_radius
+from stem_plugins.ptychography.choices import Choices
+from stem_plugins.ptychography.first_guess import (
+    direct_object,
+    empty_object,
+    probe_modes,
+)
+from stem_plugins.ptychography.geometry import NEEDED, scan_geometry
+from stem_plugins.ptychography.measurements import Measurements, measurements
+from stem_plugins.ptychography.objective import Objective, Parts
+from stem_plugins.ptychography.result import PtychographyResult
+from stem_plugins.ptychography.solvers import (
+    GenerativeSolver,
+    GeneratorSettings,
+    PixelatedSolver,
+    Solver,
+)
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+__all__ = ["Progress", "Run"]
+
+#: Steps of the first guess where counts are high, and where they are low.
+STEPS, STEPS_WITH_SPECTRUM = 10, 14
+
+#: Radii of the probe around the scan within which networks draw the object.
+REACH = 1.5
+
+#: Iteration from which positions, tilt and background are refined: they need an object first.
+LATE = 5
+
+#: Relative fall of the loss per step below which a pixelated reconstruction has arrived.
+ARRIVED = 1e-5
+
+#: Pixels of patterns whose model takes as long as one pixel of a network with 8 filters.
+PATTERN_PIXELS_PER_PIXEL = 70.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Progress:
+    """Where a reconstruction is.
+
+    Parameters
+    ----------
+    stage
+        ``"first guess"``, ``"dgp"``, ``"pixelated"`` or ``"polish"``.
+    iteration
+        Finished iterations, over all stages.
+    iterations
+        How many there are at most.
+    share
+        Of the present iteration that is done, 0 to 1.
+    loss, held_out_loss
+        Mean loss after the last iteration; NaN where there is none.
+    result
+        Object and probe as they are now; computed when it is called.
+    """
+
+    stage: str
+    iteration: int
+    iterations: int
+    share: float
+    loss: float
+    held_out_loss: float
+    result: Callable[[], PtychographyResult]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stage:
+    name: str
+    iterations: int
+    #: Whether object and probe are drawn by networks.
+    drawn: bool = False
+    #: Whether the expected spectrum of the object is asked for.
+    expected: bool = False
+
+
+@dataclasses.dataclass(eq=False)
+class Run:
+    """What a reconstruction works on, and how far it is."""
+
+    objective: Objective
+    choices: Choices
+    words: tuple[str, ...]
+    parts: Parts
+    held: NDArray[np.bool_]
+    fingerprint: str
+    before: PtychographyResult | None = None
+    place: tuple[int, int] = (0, 0)
+    losses: list[float] = dataclasses.field(default_factory=list)
+    held_losses: list[float] = dataclasses.field(default_factory=list)
+    best: Parts = dataclasses.field(default_factory=dict)
+    best_loss: float = math.inf
+    waited: int = 0
+    stopped: str = "not finished"
+    solver: Solver | None = None
+
+    @classmethod
+    def prepare(
+        cls,
+        data: np.ndarray | da.Array,
+        acquisition: Acquisition,
+        mask: np.ndarray | None,
+        probe: np.ndarray | None,
+        device: str,
+        before: PtychographyResult | None,
+        options: Mapping[str, Any],
+    ) -> Run:
+        """Check everything, and choose what was left open.
+
+        Parameters
+        ----------
+        data, acquisition, mask, probe
+            As for `ptychography`.
+        device
+            Of torch.
+        before
+            A result to go on from.
+        options
+            Fields of `Choices`.
+        """
+        acquisition.require(*NEEDED)
+        measured = measurements(data, center=acquisition.center, mask=mask)
+        acquisition = dataclasses.replace(acquisition, center=measured.center)
+        detector = (data.shape[2], data.shape[3])
+        geometry = scan_geometry(measured.scan_shape, detector, acquisition)
+        fingerprint = _fingerprint(measured)
+        asked = _choices(options, before, fingerprint)
+        objective = Objective(measured, geometry, acquisition, device=device)
+        choices, words = asked.completed(
+            electrons=objective.mean_counts,
+            positions=len(geometry.positions),
+            disc_pixels=objective.disc_pixels,
+            window=int(np.prod(detector)),
+            device=device,
+        )
+        assert choices.loss is not None
+        assert choices.batch is not None
+        objective = dataclasses.replace(
+            objective,
+            loss=choices.loss,
+            object_type=choices.object_type,
+            slice_thickness=choices.slice_thickness if choices.slices > 1 else None,
+            blur=choices.blur,
+            batch=choices.batch,
+        )
+        held = _held_out(len(geometry.positions), choices)
+        run = cls(objective, choices, words, _start(objective, choices, probe), held, fingerprint)
+        if before is not None:
+            run.before = before
+            run._load(before)
+        return run
+
+    def stages(self) -> list[_Stage]:
+        """Return what is done in turn."""
+        choices = self.choices
+        assert choices.iterations is not None
+        if choices.prior == "pixelated" and choices.probe_prior != "dgp":
+            return [_Stage("pixelated", choices.iterations)]
+        found = [_Stage("dgp", choices.iterations, drawn=True)]
+        if choices.first_guess == "pixelated":
+            few = choices.loss == "poisson"
+            steps = STEPS_WITH_SPECTRUM if few else STEPS
+            found = [_Stage("first guess", steps, expected=few), *found]
+        if choices.polish:
+            found.append(_Stage("polish", choices.polish))
+        return found
+
+    def iterations(self, watch: Callable[[Progress], None] | None = None) -> Iterator[Progress]:
+        """Go on to the end.
+
+        Parameters
+        ----------
+        watch
+            Called after every batch.
+
+        Yields
+        ------
+        Progress
+            After every iteration.
+        """
+        stages = self.stages()
+        for number in range(self.place[0], len(stages)):
+            stage, begun = stages[number], self.place[1]
+            if begun == 0:
+                self._begin(stage)
+            while self.place[1] < stage.iterations:
+                solver = self.solver
+                assert solver is not None
+                if isinstance(solver, PixelatedSolver) and self.place[1] == LATE:
+                    solver.also_learn(*self.choices.refine)
+                loss = self._iterate(stage, watch)
+                if not math.isfinite(loss):
+                    self._lost()
+                    yield self._progress(stage, 1.0)
+                    return
+                self.place = (number, self.place[1] + 1)
+                if self._has_arrived(stage, loss):
+                    self.place = (number, stage.iterations)
+                yield self._progress(stage, 1.0)
+            self.parts = self._shown()
+            self.place = (number + 1, 0)
+        if self.stopped == "not finished":
+            self.stopped = "all iterations done"
+
+    def _begin(self, stage: _Stage) -> None:
+        """Make the solver of a stage from what the one before has found."""
+        self.best, self.best_loss, self.waited = {}, math.inf, 0
+        self.solver = self._solver(stage)
+
+    def _solver(self, stage: _Stage) -> Solver:
+        choices = self.choices
+        learn = ["object"]
+        if choices.probe_prior in ("pixelated", "dgp"):
+            learn.append("probe")
+        if choices.probe_prior in ("pixelated", "parametric"):
+            learn.append("aberrations")
+        if not stage.drawn:
+            return PixelatedSolver(
+                self.objective,
+                self.parts,
+                ~self.held,
+                tuple(learn),
+                choices.regularization,
+                stage.expected,
+            )
+        drawn = [
+            name
+            for name, prior in (("object", choices.prior), ("probe", choices.probe_prior))
+            if prior == "dgp"
+        ]
+        return GenerativeSolver(
+            self.objective,
+            self.parts,
+            ~self.held,
+            (*learn, *choices.refine),
+            tuple(drawn),
+            self._generator_settings(),
+            self._field(),
+            choices.regularization,
+            choices.seed,
+        )
+
+    def _generator_settings(self) -> GeneratorSettings:
+        """As many positions per step as take about the time of the network."""
+        filters = self.choices.filters or 8
+        field = np.prod([part.stop - part.start for part in self._field()])
+        balanced = PATTERN_PIXELS_PER_PIXEL * (filters / 8) ** 1.5 * field
+        per_step = int(np.clip(balanced / np.prod(self.objective.geometry.window), 64, 16384))
+        return GeneratorSettings(filters=filters, positions_per_step=per_step)
+
+    def _field(self) -> tuple[slice, slice]:
+        """Rows and columns of the object that the probe lights."""
+        geometry = self.objective.geometry
+        reach = REACH * probe_radius(self.objective.acquisition)
+        parts = []
+        for axis in (0, 1):
+            places, pixels = geometry.positions[:, axis], reach / geometry.sampling[axis]
+            first = max(0, math.floor(places.min() - pixels))
+            last = min(geometry.shape[axis], math.ceil(places.max() + pixels) + 1)
+            parts.append(slice(first, last))
+        return parts[0], parts[1]
+
+    def _iterate(self, stage: _Stage, watch: Callable[[Progress], None] | None) -> float:
+        def after_batch(share: float) -> None:
+            if watch is not None:
+                watch(self._progress(stage, share))
+
+        assert self.solver is not None
+        try:
+            loss = self.solver.iterate(after_batch)
+        except torch.cuda.OutOfMemoryError:
+            self._use_smaller_batches()
+            return self._iterate(stage, watch)
+        if not math.isfinite(loss):
+            return loss
+        self.losses.append(loss)
+        shown = self.solver.parts()
+        held = loss
+        if self.held.any():
+            held = self.objective.evaluate(shown, self.held, learn=()).loss
+            self.held_losses.append(held)
+        if held < self.best_loss:
+            self.best, self.best_loss, self.waited = dict(shown), held, 0
+        else:
+            self.waited += 1
+        return loss
+
+    def _has_arrived(self, stage: _Stage, loss: float) -> bool:
+        if stage.name == "first guess" or stage.expected:
+            return False
+        if self.held.any() and self.waited >= self.choices.patience:
+            self.stopped = f"held-out loss rose for {self.waited} iterations"
+            return True
+        if not stage.drawn and len(self.losses) > 1:
+            last = self.losses[-2]
+            if 0 <= last - loss < ARRIVED * abs(loss):
+                self.stopped = "the loss no longer falls"
+                return True
+        return False
+
+    def _lost(self) -> None:
+        self.stopped = "the loss became no number; this is the last state before"
+        warnings.warn(
+            "The loss became no number, and the reconstruction ended with the last state before. "
+            "Check the calibration; a first guess nearer to the truth or fewer refined parts help.",
+            stacklevel=2,
+        )
+
+    def _use_smaller_batches(self) -> None:
+        assert self.solver is not None
+        batch = self.objective.batch // 2
+        if batch < 1:
+            raise MemoryError(
+                "The GPU's memory does not hold a single pattern's waves; use device='cpu'."
+            )
+        warnings.warn(f"The GPU's memory was too small; batches of {batch} now.", stacklevel=2)
+        torch.cuda.empty_cache()
+        self.objective = dataclasses.replace(self.objective, batch=batch)
+        self.solver.objective = self.objective  # type: ignore[attr-defined]
+
+    def _shown(self) -> Parts:
+        """The best parts by the patterns that were held out, or the last ones."""
+        if self.best and self.held.any():
+            return self.best
+        return self.solver.parts() if self.solver is not None else self.parts
+
+    def _progress(self, stage: _Stage, share: float) -> Progress:
+        return Progress(
+            stage.name,
+            len(self.losses),
+            sum(one.iterations for one in self.stages()),
+            share,
+            self.losses[-1] if self.losses else math.nan,
+            self.held_losses[-1] if self.held_losses else math.nan,
+            self.result,
+        )
+
+    def result(self) -> PtychographyResult:
+        """Return object and probe as they are now, in the frame of the scan."""
+        geometry, parts = self.objective.geometry, self._shown()
+        channels = geometry.in_scan_frame(parts["object"].cpu().numpy())
+        modes = _orthogonal(self.objective.probe(parts).cpu().numpy())
+        offsets = parts.get("positions")
+        places = geometry.positions - geometry.positions[0]
+        if offsets is not None:
+            places = places + offsets.cpu().numpy()
+        places = (places * np.array(geometry.sampling)) @ geometry.frame
+        refined = {
+            name: np.ravel(parts[name].cpu().numpy()).tolist()
+            for name in ("background", "tilt", "aberrations")
+            if name in parts
+        }
+        settings = dataclasses.asdict(self.choices)
+        settings |= {"chosen": list(self.words), "device": self.objective.device}
+        return PtychographyResult(
+            slices=channels[0],
+            absorption=channels[1] if len(channels) > 1 else None,
+            probe=modes,
+            positions=places.reshape(*geometry.scan_shape, 2),
+            losses=np.array(self.losses),
+            held_out_losses=np.array(self.held_losses),
+            sampling=geometry.scan_sampling,
+            probe_sampling=geometry.sampling,
+            slice_thickness=self.objective.slice_thickness,
+            acquisition=self.objective.acquisition,
+            settings=settings,
+            stopped=self.stopped,
+            refined=refined,
+            state=self._state(),
+        )
+
+    def _state(self) -> dict[str, NDArray]:
+        state: dict[str, Any] = {
+            "place": torch.tensor(self.place),
+            "best_loss": torch.tensor(self.best_loss, dtype=torch.float64),
+            "waited": torch.tensor(self.waited),
+            "fingerprint": np.frombuffer(bytes.fromhex(self.fingerprint), np.uint8),
+        }
+        state |= {f"part.{name}": value for name, value in self.parts.items()}
+        state |= {f"best.{name}": value for name, value in self.best.items()}
+        if self.solver is not None:
+            state |= {f"solver.{name}": value for name, value in self.solver.state().items()}
+        return {
+            name: value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+            for name, value in state.items()
+        }
+
+    def _load(self, before: PtychographyResult) -> None:
+        """Take up a run where its result was taken."""
+        device = self.objective.device
+        tensors = {name: torch.from_numpy(np.array(value)) for name, value in before.state.items()}
+
+        def under(prefix: str) -> dict[str, torch.Tensor]:
+            return {
+                name.removeprefix(prefix): value if "random" in name else value.to(device)
+                for name, value in tensors.items()
+                if name.startswith(prefix)
+            }
+
+        stage, done = (int(one) for one in before.state["place"])
+        self.place = (stage, done)
+        self.losses = before.losses.tolist()
+        self.held_losses = before.held_out_losses.tolist()
+        self.parts, self.best = under("part."), under("best.")
+        self.best_loss, self.waited = float(tensors["best_loss"]), int(tensors["waited"])
+        stages = self.stages()
+        if stage >= len(stages) or not done:
+            return
+        self.solver = self._solver(stages[stage])
+        if isinstance(self.solver, PixelatedSolver) and done > LATE:
+            self.solver.also_learn(*self.choices.refine)
+        self.solver.load(under("solver."))
+
+
+def _fingerprint(measured: Measurements) -> str:
+    """Number of the data: their shape, type, and the mean of some patterns."""
+    text = f"{measured.data.shape} {measured.data.dtype.name}"
+    mean = np.ascontiguousarray(measured.survey.mean_pattern.astype("<f8"))
+    return hashlib.sha256(text.encode() + mean.tobytes()).hexdigest()
+
+
+def _choices(
+    options: Mapping[str, Any], before: PtychographyResult | None, fingerprint: str
+) -> Choices:
+    known = {field.name for field in dataclasses.fields(Choices)}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise TypeError(f"ptychography() has no option {unknown[0]!r}; known are {sorted(known)}.")
+    if before is None:
+        return Choices(**options)
+    if not before.state:
+        raise ValueError(
+            "This result was saved without what is needed to go on; start anew without resume."
+        )
+    if bytes(before.state["fingerprint"]).hex() != fingerprint:
+        raise ValueError(
+            "The reconstruction to resume is one of other data: shape, type or mean pattern "
+            "differ. Give the scan that it was made from."
+        )
+    changed = sorted(set(options) - {"iterations", "polish"})
+    if changed:
+        raise ValueError(
+            f"A resumed reconstruction keeps its options; {changed[0]} cannot be given anew. "
+            "Only iterations and polish can."
+        )
+    from stem_plugins.ptychography.regularizers import Regularization
+
+    settings = {name: value for name, value in before.settings.items() if name in known}
+    settings["regularization"] = Regularization(**settings["regularization"])
+    settings["refine"] = tuple(settings["refine"])
+    return Choices(**(settings | dict(options)))
+
+
+def _held_out(count: int, choices: Choices) -> NDArray[np.bool_]:
+    """Positions that are not fitted, spread at random."""
+    held = np.zeros(count, bool)
+    number = round(choices.held_out * count)
+    if number:
+        held[np.random.default_rng(choices.seed).choice(count, number, replace=False)] = True
+    return held
+
+
+def _start(objective: Objective, choices: Choices, probe: np.ndarray | None) -> Parts:
+    """Object, probe and what else is refined, as they are before the first iteration."""
+    window = objective.geometry.window
+    if probe is None:
+        wave = objective.calibrated_probe()
+    else:
+        wave = np.asarray(probe)
+        if wave.shape != window or not np.isfinite(wave).all() or not np.any(wave):
+            raise ValueError(
+                f"probe must be a wave of {window[0]} × {window[1]} pixels without NaN, not "
+                f"{wave.shape}."
+            )
+    modes = torch.from_numpy(probe_modes(wave, choices.probe_modes)).to(objective.device)
+    parts: Parts = {"probe": torch.view_as_real(modes).contiguous()}
+    if choices.first_guess == "direct":
+        parts["object"] = direct_object(objective, choices.slices)
+    else:
+        parts["object"] = empty_object(objective, choices.slices)
+    sizes = {"positions": (len(objective.geometry.positions), 2), "background": (1,), "tilt": (2,)}
+    for name in choices.refine:
+        parts[name] = torch.zeros(sizes[name], device=objective.device)
+    if choices.probe_prior in ("pixelated", "parametric"):
+        # Also beside pixels: all of them would have to move together for a change of defocus.
+        count = len(objective.aberration_basis())
+        parts["aberrations"] = torch.zeros(count, device=objective.device)
+    return parts
+
+
+def _orthogonal(modes: NDArray[np.complexfloating]) -> NDArray[np.complex64]:
+    """The same incoherent probe by orthogonal modes, the strongest first."""
+    flat = modes.reshape(len(modes), -1)
+    _, values, vectors = np.linalg.svd(flat, full_matrices=False)
+    found = (values[:, None] * vectors).reshape(modes.shape)
+    # The phase of a mode is free; its strongest pixel gets that of the mode as it was.
+    for one in found:
+        peak = np.unravel_index(np.abs(one).argmax(), one.shape)
+        like = modes[:, *peak][np.abs(modes[:, *peak]).argmax()]
+        one *= np.exp(1j * (np.angle(like) - np.angle(one[peak])))
+    return found.astype(np.complex64)
