@@ -26,6 +26,12 @@ from .imaging import (
 )
 from .io import Scan, read_merlin, read_scan, save_image, write_merlin, write_scan
 from .optics import Acquisition, MissingCalibrationError
+from .ptychography import (
+    PtychographyResult,
+    Regularization,
+    iterative_ptychography,
+    load_ptychography,
+)
 from .restoration import Distortions, Evidence, apply_scan_shifts, distort, restore, scan_shifts
 
 __version__: str
@@ -37,6 +43,8 @@ __all__ = [
     "Evidence",
     "MissingCalibrationError",
     "Moments",
+    "PtychographyResult",
+    "Regularization",
     "RotationEstimate",
     "Scan",
     "VectorField",
@@ -51,7 +59,9 @@ __all__ = [
     "fit_aberrations",
     "icom",
     "iter_moments",
+    "iterative_ptychography",
     "kernel_transfer",
+    "load_ptychography",
     "moments",
     "read_merlin",
     "read_scan",

@@ -1,1 +1,5 @@
-"""Iterative ptychography: mixed-state multislice models of a scan, and their gradients."""
+"""Iterative ptychography: mixed-state multislice, by pixels or by deep generative priors."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -31,7 +31,7 @@ ITERATIONS = {"dgp": 100, "pixelated": 40}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Choices:
-    """Everything that decides what a reconstruction does; see `ptychography`."""
+    """Everything that decides what a reconstruction does; see `iterative_ptychography`."""
 
     prior: Prior = "dgp"
     probe_prior: ProbePrior | None = None

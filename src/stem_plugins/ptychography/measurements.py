@@ -88,12 +88,12 @@ class Measurements:
         on one side take the places of those beyond the window on the other; these do not count.
         """
         measured = np.zeros(self.survey.weights.shape, np.float32)
-        rows, columns = (
-            (np.arange(size) - nearest >= -(size // 2))
-            & (np.arange(size) - nearest <= (size - 1) // 2)
-            for size, nearest in zip(measured.shape, self.nearest, strict=True)
-        )
-        measured[np.ix_(rows, columns)] = 1
+        within = []
+        for axis, nearest in enumerate(self.nearest):
+            size: int = measured.shape[axis]
+            frequency = np.arange(size) - nearest
+            within.append((frequency >= -(size // 2)) & (frequency <= (size - 1) // 2))
+        measured[np.ix_(*within)] = 1
         return self._ordered(measured * self.survey.weights)
 
     def batches(
@@ -189,7 +189,8 @@ def measurements(
     """
     data = check_4d(data)
     data = chunk_by_scan_rows(data) if is_lazy(data) else data
-    every = tuple(slice(None, None, max(1, size // SURVEYED)) for size in data.shape[:2])
+    rows, columns = data.shape[:2]
+    every = tuple(slice(None, None, max(1, side // SURVEYED)) for side in (rows, columns))
     sample = np.asarray(data[every]).reshape(-1, *data.shape[2:])
     finite = np.isfinite(sample).all(axis=0) if sample.dtype.kind == "f" else None
     weights = _given_weights(mask, data.shape[2:])

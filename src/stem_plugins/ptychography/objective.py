@@ -100,7 +100,7 @@ class Objective:
         """Electrons of a pattern."""
         return self.measurements.survey.mean_counts
 
-    def frequencies(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def frequencies(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Spatial frequencies of the pixels of a pattern [1/Å], (ny, 1) and (1, nx)."""
         ky, kx = (
             (np.fft.fftfreq(size) * size - fraction) / (size * sampling)
@@ -223,12 +223,10 @@ class Objective:
         for name, value in cut.items():
             if value.grad is not None:
                 held[name].backward(value.grad)  # type: ignore[union-attr]
-        gradients = {
-            name: torch.zeros_like(leaves[name])
-            if leaves[name].grad is None
-            else leaves[name].grad / count  # type: ignore[operator]
-            for name in learn
-        }
+        gradients = {}
+        for name in learn:
+            found = leaves[name].grad
+            gradients[name] = torch.zeros_like(leaves[name]) if found is None else found / count
         return Value(total / count, gradients)
 
     def _batches(
@@ -240,7 +238,7 @@ class Objective:
     ) -> Iterator[tuple[torch.Tensor, int]]:
         weights = torch.from_numpy(self.measurements.weights()).to(self.device)
         masked = bool((weights < 1).any())
-        places = self.geometry.positions.astype(np.float32)
+        places = self.geometry.positions
         for index, counts in self.measurements.batches(chosen, self.batch, rng):
             base, fractions = self.geometry.corners(places[index])
             corners = torch.from_numpy(base).to(self.device)
@@ -272,8 +270,8 @@ class Objective:
         """Detector pixels of the bright-field disc."""
         assert self.acquisition.convergence_angle is not None
         assert self.acquisition.diffraction_step is not None
-        area = np.prod(self.acquisition.diffraction_step)
-        return float(max(1.0, np.pi * self.acquisition.convergence_angle**2 / area))
+        step_y, step_x = self.acquisition.diffraction_step
+        return max(1.0, np.pi * self.acquisition.convergence_angle**2 / (step_y * step_x))
 
     def propagator(self, tilt: torch.Tensor | None = None) -> torch.Tensor | None:
         """Free space from slice to slice; a tilt [mrad], (y, x), moves slices sideways."""

@@ -24,12 +24,12 @@ from stem_plugins.ptychography.run import Progress, Run
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["Progress", "iterate_ptychography", "ptychography"]
+__all__ = ["Progress", "iterate_ptychography", "iterative_ptychography"]
 
 Callback = Callable[[Progress], bool | None]
 
 
-def ptychography(
+def iterative_ptychography(
     data: np.ndarray | da.Array,
     acquisition: Acquisition,
     *,
@@ -146,7 +146,7 @@ def ptychography(
     ... )
     >>> gold = single_atoms([79], [[6, 7]], extent=(13, 13))
     >>> scan = simulate_scan(gold, acquisition, scan_shape=(14, 14), detector_shape=(32, 32))
-    >>> found = ptychography(scan.data, scan.acquisition, prior="pixelated", iterations=5)
+    >>> found = iterative_ptychography(scan.data, scan.acquisition, prior="pixelated", iterations=5)
     >>> y, x = np.unravel_index(found.phase.argmax(), found.phase.shape)
     >>> round(float(y * found.sampling[0])), round(float(x * found.sampling[1]))
     (6, 7)
@@ -210,7 +210,7 @@ def iterate_ptychography(
     Parameters
     ----------
     data, acquisition, mask, probe, device, resume, checkpoint, checkpoint_minutes, **options
-        As for `ptychography`.
+        As for `iterative_ptychography`.
     watch
         Called after every batch; what it raises ends the reconstruction.
 

@@ -62,7 +62,7 @@ class PtychographyResult:
     refined
         Background, tilt [mrad] and aberrations [rad at the aperture's edge], where refined.
     state
-        What `ptychography` needs to go on; empty where it was not kept.
+        What `iterative_ptychography` needs to go on; empty where it was not kept.
     """
 
     slices: NDArray[np.float32]
@@ -138,9 +138,11 @@ class PtychographyResult:
         path = Path(path)
         if path.suffix != SUFFIX:
             raise ValueError(f"A reconstruction is written as {SUFFIX}, not as {path.name!r}.")
-        with complete_or_nothing(path, overwrite=overwrite) as (temporary,):
-            with h5py.File(temporary, "w") as file:
-                self._write(file)
+        with (
+            complete_or_nothing(path, overwrite=overwrite) as (temporary,),
+            h5py.File(temporary, "w") as file,
+        ):
+            self._write(file)
         return path
 
     def _write(self, file: h5py.File) -> None:
@@ -193,7 +195,9 @@ def load_ptychography(path: str | Path) -> PtychographyResult:
 def _read(file: h5py.File, path: Path) -> PtychographyResult:
     written = file.attrs.get("stem_plugins_ptychography")
     if written is None:
-        raise ValueError(f"{path.name} holds no reconstruction that ptychography() has written.")
+        raise ValueError(
+            f"{path.name} holds no reconstruction that iterative_ptychography() has written."
+        )
     description = json.loads(written)
     if description["format"] > FORMAT:
         raise ValueError(
@@ -202,7 +206,7 @@ def _read(file: h5py.File, path: Path) -> PtychographyResult:
     missing = [name for name in ARRAYS if name not in file and name != "absorption"]
     if missing:
         raise ValueError(f"{path.name} is damaged: {', '.join(missing)} is missing.")
-    arrays = {name: file[name][()] if name in file else None for name in ARRAYS}
+    arrays: dict[str, Any] = {name: file[name][()] if name in file else None for name in ARRAYS}
     state = {name: array[()] for name, array in file["state"].items()} if "state" in file else {}
     return PtychographyResult(
         **arrays,

@@ -40,6 +40,9 @@ __all__ = ["Progress", "Run"]
 #: Steps of the first guess where counts are high, and where they are low.
 STEPS, STEPS_WITH_SPECTRUM = 10, 14
 
+#: What a result says of what was refined beside object, probe and positions.
+REFINED: tuple[str, ...] = ("background", "tilt", "aberrations")
+
 #: Radii of the probe around the scan within which networks draw the object.
 REACH = 1.5
 
@@ -128,7 +131,7 @@ class Run:
         Parameters
         ----------
         data, acquisition, mask, probe
-            As for `ptychography`.
+            As for `iterative_ptychography`.
         device
             Of torch.
         before
@@ -364,9 +367,7 @@ class Run:
             places = places + offsets.cpu().numpy()
         places = (places * np.array(geometry.sampling)) @ geometry.frame
         refined = {
-            name: np.ravel(parts[name].cpu().numpy()).tolist()
-            for name in ("background", "tilt", "aberrations")
-            if name in parts
+            name: np.ravel(parts[name].cpu().numpy()).tolist() for name in REFINED if name in parts
         }
         settings = dataclasses.asdict(self.choices)
         settings |= {"chosen": list(self.words), "device": self.objective.device}
@@ -443,7 +444,9 @@ def _choices(
     known = {field.name for field in dataclasses.fields(Choices)}
     unknown = sorted(set(options) - known)
     if unknown:
-        raise TypeError(f"ptychography() has no option {unknown[0]!r}; known are {sorted(known)}.")
+        raise TypeError(
+            f"iterative_ptychography() has no option {unknown[0]!r}; known are {sorted(known)}."
+        )
     if before is None:
         return Choices(**options)
     if not before.state:

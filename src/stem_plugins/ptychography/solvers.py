@@ -147,7 +147,7 @@ class PixelatedSolver:
             self._power = state["power"].cpu().numpy()
         self._begin(_under(state, "point."))
         for kind in ("step", "change"):
-            kept = []
+            kept: list[Parts] = []
             while found := _under(state, f"{kind}.{len(kept)}."):
                 kept.append(found)
             setattr(self.minimizer, f"{kind}s", kept)
