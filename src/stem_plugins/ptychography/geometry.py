@@ -182,7 +182,7 @@ def scan_geometry(
     ... )
     >>> geometry = scan_geometry((4, 6), (64, 64), acquisition)
     >>> geometry.shape, round(geometry.sampling[0], 4)
-    ((82, 87), 0.3076)
+    ((82, 88), 0.3076)
     """
     acquisition.require(*NEEDED)
     assert acquisition.beam_energy is not None

@@ -259,7 +259,7 @@ class Objective:
     def _losses(self, patterns: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         floor = FLOOR * self.mean_counts / self.disc_pixels
         if self.loss == "amplitude":
-            return 2 * ((patterns + 1e-9 * self.mean_counts).sqrt() - counts.sqrt()).square()
+            return 2 * ((patterns + 1e-12 * self.mean_counts).sqrt() - counts.sqrt()).square()
         # As if both had a known background: the best fit stays where it is, and single electrons
         # in pixels that the model has dark do not outweigh the disc.
         raised = counts + floor
