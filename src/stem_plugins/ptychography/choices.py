@@ -88,7 +88,7 @@ class Choices:
         Parameters
         ----------
         electrons
-            Mean counts of a pattern.
+            Of a pattern; infinite where they are not known.
         positions
             Of the scan.
         disc_pixels
@@ -104,15 +104,16 @@ class Choices:
             few = electrons / disc_pixels < FEW_ELECTRONS
             chosen["loss"] = "poisson" if few else "amplitude"
             words.append(
-                f"loss {chosen['loss']}: {electrons / disc_pixels:.3g} electrons per pixel of the "
-                "disc"
+                f"loss {chosen['loss']}: "
+                + _of_electrons(electrons / disc_pixels, "electrons per pixel of the disc")
             )
         if self.probe_prior is None:
             per_pixel = electrons * positions / (2 * disc_pixels * self.probe_modes)
             enough = per_pixel > ELECTRONS_PER_PROBE_PIXEL
             chosen["probe_prior"] = "pixelated" if enough else "parametric"
             words.append(
-                f"probe {chosen['probe_prior']}: {per_pixel:.3g} electrons for each of its numbers"
+                f"probe {chosen['probe_prior']}: "
+                + _of_electrons(per_pixel, "electrons for each of its numbers")
             )
         if self.iterations is None:
             chosen["iterations"] = ITERATIONS[self.prior]
@@ -126,6 +127,12 @@ class Choices:
             each = 8 * window * self.probe_modes * (3 + 3 * self.slices)
             chosen["batch"] = int(np.clip(room // each, 1, 1024))
         return dataclasses.replace(self, **chosen), tuple(words)
+
+
+def _of_electrons(number: float, what: str) -> str:
+    if np.isfinite(number):
+        return f"{number:.3g} {what}"
+    return "the data are no whole counts and the dose is not known, so noise is taken as small"
 
 
 def _check_names(refine: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ LIT = 0.3
 
 
 def probe_modes(probe: NDArray[np.complexfloating], count: int) -> NDArray[np.complex64]:
-    """Make modes of a probe: itself, and the same times polynomials, as a shaken probe has them.
+    """Make modes of a probe: itself, and its derivatives, as a source of some size has them.
 
     Parameters
     ----------
@@ -33,9 +33,17 @@ def probe_modes(probe: NDArray[np.complexfloating], count: int) -> NDArray[np.co
     ndarray, shape (count, y, x)
         Orthogonal, with ``Σ|P|² = 1`` over all.
     """
-    y, x = (np.arange(size) - size // 2 for size in probe.shape)
-    powers = [(total - i, i) for total in range(count) for i in range(total + 1)][:count]
-    raw = np.stack([probe * (y[:, None] ** a) * (x[None, :] ** b) for a, b in powers])
+    ky, kx = (np.fft.fftfreq(size) for size in probe.shape)
+    spectrum = np.fft.fft2(probe)
+    orders = [(total - i, i) for total in range(count) for i in range(total + 1)]
+    derivatives = np.stack(
+        [np.fft.ifft2(spectrum * ky[:, None] ** a * kx[None, :] ** b) for a, b in orders]
+    )
+    # Mixed, so that no direction is without a share of any: it would stay without.
+    derivatives /= np.linalg.norm(derivatives, axis=(1, 2), keepdims=True)
+    mixed = np.random.default_rng(0).standard_normal((count, len(orders)))
+    mixed[0] = np.eye(1, len(orders))
+    raw = np.tensordot(mixed, derivatives, axes=1)
     q, _ = np.linalg.qr(raw.reshape(count, -1).T)
     modes = q.T.reshape(raw.shape)
     modes[0] = probe / np.linalg.norm(probe)
@@ -92,7 +100,7 @@ def expected_power(
     lit = float(np.mean(light > LIT * light.max()))
     power = np.abs(np.fft.fft2(images, norm="ortho")) ** 2 / lit
     if before is not None:
-        electrons = objective.mean_counts * len(geometry.positions)
+        electrons = objective.electrons * len(geometry.positions)
         known = np.stack([electrons * one for one in objective.expected_curvature()])
         power += 1 / (known + 1 / before)
     ky, kx = (

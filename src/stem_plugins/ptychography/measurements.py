@@ -38,13 +38,16 @@ class Survey:
     mean_pattern
         As stored, (ky, kx).
     mean_counts
-        In a whole pattern.
+        In a whole pattern, in the unit of the data.
+    electrons
+        In a whole pattern; infinite where nobody knows them.
     weights
         1 where a pixel counts and 0 where it is masked or dead, (ky, kx).
     """
 
     mean_pattern: NDArray[np.float64]
     mean_counts: float
+    electrons: float
     weights: NDArray[np.float32]
 
 
@@ -165,6 +168,7 @@ def measurements(
     *,
     center: tuple[float, float] | None = None,
     mask: np.ndarray | None = None,
+    electrons: float | None = None,
 ) -> Measurements:
     """Look at some of the patterns, so that all can be read batch by batch.
 
@@ -176,6 +180,8 @@ def measurements(
         Undiffracted beam [px], (ky, kx); ``None``: the middle of the bright-field disc.
     mask
         True where a detector pixel counts, (ky, kx).
+    electrons
+        Of a pattern; ``None``: whole numbers are counts, and of other data they are not known.
 
     Raises
     ------
@@ -222,7 +228,10 @@ def measurements(
             "left out.",
             stacklevel=3,
         )
-    survey = Survey(mean, float(mean.sum()), (weights * ~dead).astype(np.float32))
+    total = float(mean.sum())
+    if electrons is None:
+        electrons = total if np.array_equal(sample, np.rint(sample)) else np.inf
+    survey = Survey(mean, total, electrons, (weights * ~dead).astype(np.float32))
     return Measurements(data, (float(center[0]), float(center[1])), survey)
 
 

@@ -97,8 +97,14 @@ class Objective:
 
     @property
     def mean_counts(self) -> float:
-        """Electrons of a pattern."""
+        """Sum of a mean pattern, in the unit of the data."""
         return self.measurements.survey.mean_counts
+
+    @property
+    def electrons(self) -> float:
+        """Electrons of a mean pattern, or its sum where they are not known."""
+        known = self.measurements.survey.electrons
+        return known if np.isfinite(known) else self.mean_counts
 
     def frequencies(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Spatial frequencies of the pixels of a pattern [1/Å], (ny, 1) and (1, nx)."""

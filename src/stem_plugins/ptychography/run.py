@@ -140,7 +140,10 @@ class Run:
             Fields of `Choices`.
         """
         acquisition.require(*NEEDED)
-        measured = measurements(data, center=acquisition.center, mask=mask)
+        electrons = None
+        if acquisition.dose is not None and acquisition.scan_step is not None:
+            electrons = acquisition.dose * math.prod(acquisition.scan_step)
+        measured = measurements(data, center=acquisition.center, mask=mask, electrons=electrons)
         acquisition = dataclasses.replace(acquisition, center=measured.center)
         detector = (data.shape[2], data.shape[3])
         geometry = scan_geometry(measured.scan_shape, detector, acquisition)
@@ -148,7 +151,7 @@ class Run:
         asked = _choices(options, before, fingerprint)
         objective = Objective(measured, geometry, acquisition, device=device)
         choices, words = asked.completed(
-            electrons=objective.mean_counts,
+            electrons=measured.survey.electrons,
             positions=len(geometry.positions),
             disc_pixels=objective.disc_pixels,
             window=int(np.prod(detector)),
@@ -283,7 +286,8 @@ class Run:
 
     def _iterate(self, stage: _Stage, watch: Callable[[Progress], None] | None) -> float:
         def after_batch(share: float) -> None:
-            if watch is not None:
+            # The end of an iteration is told when all of it is done.
+            if watch is not None and share < 1:
                 watch(self._progress(stage, share))
 
         assert self.solver is not None

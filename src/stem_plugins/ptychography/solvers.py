@@ -100,6 +100,7 @@ class PixelatedSolver:
 
     def _begin(self, parts: Parts) -> None:
         """Minimise anew from here."""
+        self._begun = parts
         regularity = self._regularity()
         self._weights = None
         if regularity is not None:
@@ -113,7 +114,7 @@ class PixelatedSolver:
         """Curvature of the penalty that the expected power gives."""
         if self._power is None:
             return None
-        electrons = self.objective.mean_counts * len(self.objective.geometry.positions)
+        electrons = self.objective.electrons * len(self.objective.geometry.positions)
         return 1 / (electrons * self._power)
 
     def parts(self) -> Parts:
@@ -128,6 +129,7 @@ class PixelatedSolver:
     def state(self) -> dict[str, torch.Tensor]:
         """Return the point and what the minimiser remembers."""
         state = {f"point.{name}": value for name, value in self.minimizer.point.items()}
+        state |= {f"begun.{name}": value for name, value in self._begun.items()}
         state["done"] = torch.tensor(self._done)
         if self._power is not None:
             state["power"] = torch.from_numpy(self._power)
@@ -145,7 +147,8 @@ class PixelatedSolver:
         self._done = int(state["done"])
         if "power" in state:
             self._power = state["power"].cpu().numpy()
-        self._begin(_under(state, "point."))
+        self._begin(_under(state, "begun."))
+        self.minimizer.point = _under(state, "point.")
         for kind in ("step", "change"):
             kept: list[Parts] = []
             while found := _under(state, f"{kind}.{len(kept)}."):

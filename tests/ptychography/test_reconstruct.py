@@ -1,0 +1,330 @@
+"""Reconstructions of scans whose specimen is known."""
+
+import dataclasses
+
+import dask.array as da
+import numpy as np
+import pytest
+from atom_scans import ACQUISITION, PLACES, peaks, scan_of_atoms
+
+pytest.importorskip("torch")
+
+from stem_plugins import MissingCalibrationError, Regularization
+from stem_plugins import iterative_ptychography as reconstruct
+from stem_plugins import load_ptychography as load
+from stem_plugins.ptychography.metrics import cross_talk
+from stem_plugins.simulation import Atoms, simulate_scan, single_atoms
+
+PIXELATED = {"prior": "pixelated", "threads": 1}
+
+
+def run(scan, **options):
+    return reconstruct(scan.data, scan.acquisition, **{**PIXELATED, **options})
+
+
+def truth_at(result, scan):
+    """Correlation with the projected phase at the scan positions."""
+    rows, columns = (
+        np.rint(np.arange(n) * step / pixel).astype(int)
+        for n, step, pixel in zip(
+            scan.phase.shape, scan.acquisition.scan_step, result.sampling, strict=True
+        )
+    )
+    return np.corrcoef(result.phase[np.ix_(rows, columns)].ravel(), scan.phase.ravel())[0, 1]
+
+
+@pytest.mark.parametrize("options", [{}, {"prior": "dgp", "filters": 4}])
+def test_atoms_are_bright_and_where_they_are(atoms, options):
+    found = run(atoms, iterations=8, **options)
+    np.testing.assert_allclose(
+        peaks(found.phase, found.sampling), sorted(PLACES.tolist()), atol=0.4
+    )
+    assert found.losses[-1] < 0.5 * found.losses[0]
+    assert found.origin == (0, 0)
+
+
+@pytest.mark.parametrize("rotation", [90.0, -126.0])
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_scan_frame_does_not_depend_on_the_detector(rotation, flip):
+    scan = scan_of_atoms(scan_rotation=rotation, flip_y=flip)
+    found = run(scan, iterations=8)
+    np.testing.assert_allclose(
+        peaks(found.phase, found.sampling), sorted(PLACES.tolist()), atol=0.4
+    )
+    # Positions are those of the scan, whatever the detector does.
+    expected = np.moveaxis(np.indices((13, 13)), 0, -1)
+    np.testing.assert_allclose(found.positions, expected, atol=1e-9)
+
+
+def test_lazy_data_give_the_same(atoms):
+    eager = run(atoms, iterations=4)
+    for chunks in ((13, 13, 32, 32), (4, 13, 32, 32), (5, 7, 16, 32)):
+        lazy = reconstruct(
+            da.from_array(atoms.data, chunks=chunks), atoms.acquisition, iterations=4, **PIXELATED
+        )
+        np.testing.assert_allclose(lazy.phase, eager.phase, atol=2e-3)
+
+
+@pytest.mark.parametrize("prior", ["pixelated", "dgp"])
+def test_a_seed_gives_the_same_with_or_without_a_break(atoms, prior, tmp_path):
+    counts = np.random.default_rng(0).poisson(atoms.data * 500)
+    options = {"prior": prior, "seed": 5, "threads": 1, "held_out": 0.1}
+    if prior == "dgp":
+        options["filters"] = 4
+    whole = reconstruct(counts, atoms.acquisition, iterations=9, **options)
+    again = reconstruct(counts, atoms.acquisition, iterations=9, **options)
+    np.testing.assert_array_equal(again.slices, whole.slices)
+    seen = []
+
+    def stop(progress):
+        if progress.share == 1:
+            seen.append(progress.stage)
+        return len(seen) == len(whole.losses) - 4
+
+    file = tmp_path / "state.h5"
+    part = reconstruct(
+        counts, atoms.acquisition, iterations=9, callback=stop, checkpoint=file, **options
+    )
+    assert part.stopped == "stopped by the callback"
+    assert len(part.losses) == len(whole.losses) - 4
+    for before in (part, file):
+        rest = reconstruct(counts, atoms.acquisition, resume=before, threads=1)
+        np.testing.assert_array_equal(rest.slices, whole.slices)
+        np.testing.assert_array_equal(rest.probe, whole.probe)
+        np.testing.assert_array_equal(rest.losses, whole.losses)
+        np.testing.assert_array_equal(rest.held_out_losses, whole.held_out_losses)
+
+
+def test_resuming_with_other_data_or_options_is_refused(atoms, tmp_path):
+    result = run(atoms, iterations=2)
+    other = scan_of_atoms(numbers=(79, 79, 6))
+    with pytest.raises(ValueError, match="of other data"):
+        reconstruct(other.data, other.acquisition, resume=result)
+    with pytest.raises(ValueError, match="cannot be given anew"):
+        reconstruct(atoms.data, atoms.acquisition, resume=result, slices=2, slice_thickness=5)
+    with pytest.raises(FileNotFoundError, match=r"no .*nothing\.h5"):
+        reconstruct(atoms.data, atoms.acquisition, resume=tmp_path / "nothing.h5")
+
+
+def test_a_file_keeps_everything(atoms, tmp_path):
+    result = run(atoms, iterations=3, object_type="complex", refine=("positions", "background"))
+    back = load(result.save(tmp_path / "found.h5"))
+    for field in dataclasses.fields(result):
+        one, other = getattr(result, field.name), getattr(back, field.name)
+        if isinstance(one, np.ndarray):
+            np.testing.assert_array_equal(one, other)
+        elif field.name == "settings":
+            assert dict(one) | {"refine": list(one["refine"])} == other
+        elif field.name != "state":
+            assert one == other
+    with pytest.raises(FileExistsError):
+        result.save(tmp_path / "found.h5")
+    with pytest.raises(ValueError, match=r"written as \.h5"):
+        result.save(tmp_path / "found.npz")
+
+
+def test_files_that_hold_no_reconstruction_are_named(tmp_path):
+    import h5py
+
+    (tmp_path / "text.h5").write_text("nothing")
+    with h5py.File(tmp_path / "other.h5", "w"):
+        pass
+    for name, message in (("text.h5", "no HDF5 file"), ("other.h5", "holds no reconstruction")):
+        with pytest.raises(ValueError, match=message):
+            load(tmp_path / name)
+
+
+def test_positions_are_found_back():
+    """Every position is recorded up to 0.3 Å beside where it is believed to be."""
+    rng = np.random.default_rng(8)
+    moves = rng.uniform(-0.3, 0.3, (13, 13, 2))
+    atoms_at = rng.uniform(-1, 13, (40, 2))
+    fine = scan_of_atoms(numbers=[79], places=[[6, 6]])
+    data = np.empty_like(fine.data)
+    for y, x in np.ndindex(13, 13):
+        # One pattern with the specimen moved the other way.
+        place = atoms_at - np.array([y, x]) - moves[y, x] + 6
+        one = simulate_scan(
+            single_atoms([47] * 40, place, extent=(30, 30)),
+            dataclasses.replace(ACQUISITION, center=(16, 16)),
+            scan_shape=(1, 1),
+            detector_shape=(32, 32),
+            scan_origin=(6, 6),
+            workers=1,
+        )
+        data[y, x] = one.data[0, 0]
+    plain = reconstruct(data, fine.acquisition, iterations=60, held_out=0, **PIXELATED)
+    refined = reconstruct(
+        data, fine.acquisition, iterations=60, held_out=0, refine=("positions",), **PIXELATED
+    )
+    assert refined.losses[-1] < 0.3 * plain.losses[-1]
+    found = refined.positions - plain.positions
+    # A shift of all is one of the object; only what differs can be known.
+    error = found - moves
+    error -= error.mean(axis=(0, 1))
+    assert error.std() < 0.5 * moves.std()
+
+
+def test_a_probe_of_two_modes_is_found():
+    """Two incoherent probes, side by side: one mode cannot explain them."""
+    places = np.random.default_rng(8).uniform(-1, 13, (40, 2))
+    scan = scan_of_atoms(numbers=[47] * 40, places=places)
+    rolled = np.roll(scan.data, 1, axis=1)[:, 1:]
+    mixed = dataclasses.replace(scan, data=0.6 * scan.data[:, 1:] + 0.4 * rolled)
+    one = run(mixed, iterations=25, held_out=0)
+    two = run(mixed, iterations=25, held_out=0, probe_modes=2)
+    assert two.losses[-1] < 0.6 * one.losses[-1]
+    assert two.powers[0] > two.powers[1] > 0.05
+    overlap = np.vdot(two.probe[0], two.probe[1])
+    assert abs(overlap) < 1e-4
+
+
+def test_two_layers_are_told_apart():
+    positions = np.array([[5.0, 4, 4], [5, 9, 9], [65, 4, 9], [65, 9, 4]])
+    specimen = Atoms([79, 79, 79, 79], positions, (80.0, 13, 13), periodic=False)
+    acquisition = dataclasses.replace(
+        ACQUISITION, center=(24, 24), convergence_angle=30, defocus=40, diffraction_step=1.6
+    )
+    scan = simulate_scan(
+        specimen,
+        acquisition,
+        scan_shape=(19, 19),
+        detector_shape=(48, 48),
+        slice_thickness=20,
+        workers=1,
+    )
+    scan = simulate_scan(
+        specimen,
+        dataclasses.replace(acquisition, scan_step=0.7),
+        scan_shape=(19, 19),
+        detector_shape=(48, 48),
+        slice_thickness=20,
+        workers=1,
+    )
+    found = run(scan, iterations=60, slices=2, slice_thickness=60.0, held_out=0)
+    truth = []
+    for layer in (positions[:2], positions[2:]):
+        rows, columns = (
+            np.arange(n) * s for n, s in zip(found.phase.shape, found.sampling, strict=True)
+        )
+        image = np.zeros(found.phase.shape)
+        for _, y, x in layer:
+            image += np.exp(-((rows[:, None] - y) ** 2 + (columns - x) ** 2) / 0.3)
+        truth.append(image)
+    talk = cross_talk(found.slices, np.stack(truth))
+    assert abs(talk[0, 1]) < 0.35
+    assert abs(talk[1, 0]) < 0.35
+
+
+def test_absorption_goes_into_its_own_channel(atoms):
+    hole = np.array(atoms.data)
+    y, x = np.indices((13, 13))
+    hole *= (1 - 0.3 * np.exp(-((y - 6) ** 2 + (x - 6) ** 2) / 4))[..., None, None]
+    found = reconstruct(hole, atoms.acquisition, iterations=15, object_type="complex", **PIXELATED)
+    assert found.absorption is not None
+    place = np.unravel_index(found.absorption[0].argmax(), found.phase.shape)
+    np.testing.assert_allclose(np.array(place) * found.sampling, (6, 6), atol=1)
+
+
+def test_a_potential_is_nowhere_negative(atoms):
+    found = run(atoms, iterations=6, object_type="potential")
+    assert found.slices.min() >= -1e-6
+    assert found.phase.max() > 0.2
+
+
+def test_background_is_told_from_scattering(atoms):
+    flat = atoms.data + 2e-5
+    found = reconstruct(flat, atoms.acquisition, iterations=25, refine=("background",), **PIXELATED)
+    total = float(flat.sum((2, 3)).mean())
+    assert found.refined["background"][0] * total == pytest.approx(2e-5, rel=0.3)
+
+
+def test_regularisers_do_what_they_say(atoms):
+    free = run(atoms, iterations=6)
+    smooth = run(atoms, iterations=6, regularization=Regularization(low_pass=0.5))
+    flat = run(atoms, iterations=6, regularization=Regularization(total_variation=0.1))
+
+    def beyond(phase, frequency):
+        ky, kx = (np.fft.fftfreq(n, s) for n, s in zip(phase.shape, free.sampling, strict=True))
+        power = np.abs(np.fft.fft2(phase - phase.mean())) ** 2
+        return power[np.hypot(ky[:, None], kx) > frequency].sum() / power.sum()
+
+    assert beyond(smooth.phase, 0.9) < 0.1 * beyond(free.phase, 0.9)
+
+    def variation(phase):
+        return np.abs(np.diff(phase, axis=0)).sum() + np.abs(np.diff(phase, axis=1)).sum()
+
+    assert variation(flat.phase) < 0.9 * variation(free.phase)
+    narrow = run(atoms, iterations=3, regularization=Regularization(probe_support=2.0))
+    y, x = ((np.arange(32) - 16) * step for step in narrow.probe_sampling)
+    outside = np.hypot(y[:, None], x) > 2.5
+    # Aberrations are refined beside the pixels and spread it a little.
+    assert np.square(np.abs(narrow.probe[0][outside])).sum() < 0.04
+
+
+def test_few_electrons_are_reconstructed_better_than_by_pixels_alone():
+    scan = scan_of_atoms()
+    counts = np.random.default_rng(4).poisson(scan.data * 60)
+    noisy = dataclasses.replace(scan, data=counts)
+    pixels = truth_at(run(noisy, iterations=20, held_out=0), scan)
+    drawn = run(noisy, prior="dgp", iterations=20, filters=4)
+    assert "poisson" in " ".join(drawn.settings["chosen"])
+    assert truth_at(drawn, scan) > pixels + 0.03
+
+
+def test_a_callback_and_ctrl_c_end_it_with_what_there_is(atoms):
+    shares = []
+
+    def interrupt(progress):
+        shares.append(progress.share)
+        if progress.iteration == 2:
+            raise KeyboardInterrupt
+
+    found = run(atoms, iterations=9, callback=interrupt, batch=60)
+    assert found.stopped == "stopped by Ctrl-C"
+    assert len(found.losses) == 2
+    assert 0 < min(shares) < 1
+
+
+def test_a_loss_that_is_no_number_ends_it_with_the_last_state(atoms, monkeypatch):
+    from stem_plugins.ptychography.objective import Objective
+
+    evaluate = Objective.evaluate
+    calls = []
+
+    def spoilt(self, *arguments, **options):
+        value = evaluate(self, *arguments, **options)
+        calls.append(1)
+        return dataclasses.replace(value, loss=float("nan")) if len(calls) > 12 else value
+
+    monkeypatch.setattr(Objective, "evaluate", spoilt)
+    with pytest.warns(UserWarning, match="no number"):
+        found = run(atoms, prior="dgp", first_guess="none", filters=4, iterations=40)
+    assert np.isfinite(found.phase).all()
+    assert "no number" in found.stopped
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prior": "magic"}, "prior must be one of 'dgp', 'pixelated'"),
+        ({"slices": 2}, "need slice_thickness"),
+        ({"iterations": 0}, "iterations must be a whole number from 1"),
+        ({"refine": ("focus",)}, "'focus' cannot be refined"),
+        ({"held_out": 0.7}, "held_out"),
+        ({"refine": ("tilt",)}, "several slices"),
+        ({"probe": np.ones((3, 3))}, "32 × 32"),
+        ({"device": "abacus"}, "cannot be used here"),
+    ],
+)
+def test_options_that_make_no_sense_are_said(atoms, options, message):
+    with pytest.raises(ValueError, match=message):
+        run(atoms, **options)
+
+
+def test_unknown_options_and_missing_calibration(atoms):
+    with pytest.raises(TypeError, match="no option 'iteration'"):
+        run(atoms, iteration=3)
+    blank = dataclasses.replace(atoms.acquisition, beam_energy=None, convergence_angle=None)
+    with pytest.raises(MissingCalibrationError, match=r"beam_energy.*convergence_angle"):
+        reconstruct(atoms.data, blank)
