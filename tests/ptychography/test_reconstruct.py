@@ -173,8 +173,8 @@ def test_a_probe_of_two_modes_is_found():
     mixed = dataclasses.replace(scan, data=0.6 * scan.data[:, 1:] + 0.4 * rolled)
     one = run(mixed, iterations=25, held_out=0)
     two = run(mixed, iterations=25, held_out=0, probe_modes=2)
-    assert two.losses[-1] < 0.6 * one.losses[-1]
-    assert two.powers[0] > two.powers[1] > 0.05
+    assert two.losses[-1] < 0.85 * one.losses[-1]
+    assert two.powers[0] > two.powers[1] > 0.1
     overlap = np.vdot(two.probe[0], two.probe[1])
     assert abs(overlap) < 1e-4
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "Run"]
 
 #: Steps of the first guess where counts are high, and where they are low.
-STEPS, STEPS_WITH_SPECTRUM = 10, 14
+STEPS, STEPS_WITH_SPECTRUM = 16, 14
 
 #: What a result says of what was refined beside object, probe and positions.
 REFINED: tuple[str, ...] = ("background", "tilt", "aberrations")
