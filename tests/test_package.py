@@ -70,7 +70,7 @@ def test_every_public_name_is_callable_whatever_was_imported_before():
     """A function and the module it comes from may share a name; the function must win."""
     code = """
 import importlib, json, pkgutil, stem_plugins
-layers = ("optics", "lazy", "imaging", "simulation", "io", "models", "restoration")
+layers = ("optics", "lazy", "imaging", "simulation", "io", "models", "restoration", "ptychography")
 for layer in layers:
     package = importlib.import_module(f"stem_plugins.{layer}")
     for module in pkgutil.iter_modules(package.__path__):

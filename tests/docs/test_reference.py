@@ -20,7 +20,11 @@ def documented(page: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["", "imaging", "io", "optics", "simulation", "lazy", "models", "restoration"]
+    "module",
+    [
+        *("", "imaging", "io", "optics", "simulation", "lazy", "models", "restoration"),
+        "ptychography",
+    ],
 )
 def test_array_functions_are_in_the_reference(module):
     names = importlib.import_module(f"stem_plugins.{module}".rstrip(".")).__all__

@@ -1,4 +1,5 @@
 from .interactive import InteractiveRicom
+from .ptychography_signals import PtychographySignals
 from .reader import load
 from .scan_images import apply_scan_shifts, scan_shifts
 from .scan_moments import ScanMoments
@@ -22,6 +23,7 @@ __all__ = [
     "LazyComplexSTEMImage",
     "LazySTEM4D",
     "LazySTEMImage",
+    "PtychographySignals",
     "STEMImage",
     "ScanMoments",
     "apply_scan_shifts",

@@ -39,6 +39,7 @@ def image_result(
     quantity: str,
     method: str,
     parameters: Mapping[str, Any],
+    axes: list[dict[str, Any]] | None = None,
 ) -> STEMImage | ComplexSTEMImage:
     """Return an image over the scan axes of a signal.
 
@@ -54,6 +55,8 @@ def image_result(
         Name and unit of the values, such as ``"Phase (rad)"``.
     method, parameters
         What made it.
+    axes
+        Other axes than those of the scan, in array order; stacks of images have more than two.
     """
     metadata = _metadata(source, title, quantity, "stem_image")
     metadata["stem_plugins"].update(method=method, parameters=_storable(parameters))
@@ -61,7 +64,8 @@ def image_result(
     # signals, which takes as long as reading some hundred patterns.
     real = (LazySTEMImage, STEMImage)
     image_class = real if data.dtype.kind != "c" else (LazyComplexSTEMImage, ComplexSTEMImage)
-    axes = _axes(source.axes_manager.navigation_axes, navigate=False)
+    if axes is None:
+        axes = _axes(source.axes_manager.navigation_axes, navigate=False)
     return image_class[0 if is_lazy(data) else 1](data, axes=axes, metadata=metadata)
 
 

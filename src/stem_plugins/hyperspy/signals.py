@@ -12,6 +12,7 @@ from pyxem.signals import ElectronDiffraction2D
 
 from stem_plugins.hyperspy.calibration import Calibrated
 from stem_plugins.hyperspy.deflection_methods import DeflectionMethods
+from stem_plugins.hyperspy.iterative_methods import IterativePtychographyMethods
 from stem_plugins.hyperspy.ptychography_methods import PtychographyMethods
 from stem_plugins.hyperspy.restoration_methods import ScanCorrectionMethods
 from stem_plugins.hyperspy.results import delivered, image_result
@@ -32,6 +33,7 @@ __all__ = ["STEM4D", "ComplexSTEM4D", "LazyComplexSTEM4D", "LazySTEM4D"]
 class STEM4D(
     DeflectionMethods,
     PtychographyMethods,
+    IterativePtychographyMethods,
     ScanCorrectionMethods,
     Calibrated,
     ElectronDiffraction2D,

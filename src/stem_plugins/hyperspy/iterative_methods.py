@@ -1,0 +1,294 @@
+"""Iterative ptychography of 4D-STEM signals: by pixels, and with deep generative priors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from stem_plugins.hyperspy.iterative_reconstruction import reconstruct
+from stem_plugins.hyperspy.ptychography_signals import PtychographySignals
+
+if TYPE_CHECKING:
+    from stem_plugins.ptychography import Progress, PtychographyResult, Regularization
+
+__all__ = ["IterativePtychographyMethods"]
+
+Prior = Literal["dgp", "pixelated"]
+ProbePrior = Literal["dgp", "pixelated", "parametric", "fixed"]
+ObjectType = Literal["phase", "potential", "complex"]
+Loss = Literal["poisson", "amplitude"]
+FirstGuess = Literal["pixelated", "direct", "none"]
+
+
+class IterativePtychographyMethods:
+    """Iterative ptychography of a scan; part of `STEM4D`."""
+
+    def dgp(
+        self: Any,
+        *,
+        probe_prior: ProbePrior | None = None,
+        object_type: ObjectType = "phase",
+        slices: int = 1,
+        slice_thickness: float | None = None,
+        probe_modes: int = 1,
+        loss: Loss | None = None,
+        first_guess: FirstGuess = "pixelated",
+        refine: Sequence[str] = (),
+        regularization: Regularization | None = None,
+        iterations: int | None = None,
+        polish: int = 0,
+        held_out: float = 0.05,
+        patience: int = 5,
+        filters: int | None = None,
+        batch: int | None = None,
+        blur: float = 0.0,
+        seed: int = 0,
+        mask: Any = None,
+        probe: Any = None,
+        device: str = "auto",
+        threads: int | None = None,
+        callback: Callable[[Progress], bool | None] | None = None,
+        resume: PtychographyResult | str | Path | None = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_minutes: float = 10.0,
+        show_progressbar: bool | None = None,
+    ) -> PtychographySignals:
+        """Phase of a specimen by ptychography with a deep generative prior.
+
+        A network draws the object, which holds noise back and finds slow changes of the phase in
+        few iterations. A calibrated scan needs no options.
+
+        Parameters
+        ----------
+        probe_prior, object_type, slices, slice_thickness, probe_modes, loss, refine, \
+regularization, iterations, held_out, patience, batch, blur, seed, mask, probe, device, threads, \
+callback, resume, checkpoint, checkpoint_minutes, show_progressbar
+            As for `ptychography`.
+        first_guess
+            The object to begin with: ``"pixelated"``, a few pixelated iterations; ``"direct"``,
+            direct ptychography; or ``"none"``, vacuum.
+        polish
+            Pixelated iterations after those of the network.
+        filters
+            Width of the network; ``None``: 8 on a processor, 16 on a GPU.
+
+        Returns
+        -------
+        PtychographySignals
+            As for `ptychography`.
+
+        Raises
+        ------
+        MissingCalibrationError, ValueError
+            As for `ptychography`.
+
+        See Also
+        --------
+        stem_plugins.iterative_ptychography : The same with arrays; there is the method.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from stem_plugins.hyperspy import STEM4D
+        >>> signal = STEM4D(np.random.default_rng(0).poisson(20, (16, 16, 16, 16)))
+        >>> signal.set_acquisition(
+        ...     beam_energy=300, convergence_angle=20, scan_step=1, diffraction_step=4,
+        ...     scan_rotation=0, center=(8, 8),
+        ... )
+        >>> found = signal.dgp(iterations=1, first_guess="none", show_progressbar=False)
+        >>> found.phase
+        <STEMImage, title: Phase, dimensions: (|50, 50)>
+        """
+        options = {
+            "prior": "dgp",
+            "probe_prior": probe_prior,
+            "object_type": object_type,
+            "slices": slices,
+            "slice_thickness": slice_thickness,
+            "probe_modes": probe_modes,
+            "loss": loss,
+            "first_guess": first_guess,
+            "refine": refine,
+            "regularization": regularization,
+            "iterations": iterations,
+            "polish": polish,
+            "held_out": held_out,
+            "patience": patience,
+            "filters": filters,
+            "batch": batch,
+            "blur": blur,
+            "seed": seed,
+        }
+        return reconstruct(
+            self,
+            options,
+            mask=mask,
+            probe=probe,
+            show_progressbar=show_progressbar,
+            device=device,
+            threads=threads,
+            callback=callback,
+            resume=resume,
+            checkpoint=checkpoint,
+            checkpoint_minutes=checkpoint_minutes,
+        )
+
+    def ptychography(
+        self: Any,
+        prior: Prior = "pixelated",
+        *,
+        probe_prior: ProbePrior | None = None,
+        object_type: ObjectType = "phase",
+        slices: int = 1,
+        slice_thickness: float | None = None,
+        probe_modes: int = 1,
+        loss: Loss | None = None,
+        first_guess: FirstGuess = "pixelated",
+        refine: Sequence[str] = (),
+        regularization: Regularization | None = None,
+        iterations: int | None = None,
+        polish: int = 0,
+        held_out: float = 0.05,
+        patience: int = 5,
+        filters: int | None = None,
+        batch: int | None = None,
+        blur: float = 0.0,
+        seed: int = 0,
+        mask: Any = None,
+        probe: Any = None,
+        device: str = "auto",
+        threads: int | None = None,
+        callback: Callable[[Progress], bool | None] | None = None,
+        resume: PtychographyResult | str | Path | None = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_minutes: float = 10.0,
+        show_progressbar: bool | None = None,
+    ) -> PtychographySignals:
+        """Phase of a specimen by iterative ptychography.
+
+        Parameters
+        ----------
+        prior
+            Who draws the object: ``"pixelated"``, every pixel for itself; ``"dgp"``, a network.
+        probe_prior
+            How the probe may change: ``"pixelated"``, ``"parametric"`` (its aberrations),
+            ``"fixed"`` or ``"dgp"``; ``None``: by pixels where there are electrons enough.
+        object_type
+            ``"phase"``, ``"potential"`` (nowhere below zero) or ``"complex"`` (absorbs too).
+        slices, slice_thickness
+            Number of slices of a thick specimen, and their distance [Å].
+        probe_modes
+            Modes of a partially coherent probe.
+        loss
+            Statistics of the counts, ``"poisson"`` or ``"amplitude"``; ``None``: by the dose.
+        first_guess, polish, filters
+            For ``prior="dgp"``, see `dgp`.
+        refine
+            Also refined: ``"positions"``, ``"background"``, ``"tilt"``.
+        regularization
+            What else is asked of object and probe.
+        iterations
+            Passes over the patterns, at most; ``None``: 40 by pixels, 100 with a network.
+        held_out
+            Share of the positions that are not fitted but tell when to stop; 0 for none.
+        patience
+            Iterations without improvement of these after which it stops.
+        batch
+            Patterns computed at a time; ``None``: what memory allows.
+        blur
+            Point spread of the detector, standard deviation [px].
+        seed
+            Of everything random.
+        mask
+            Detector pixels that count, as for `moments`, but without weights.
+        probe
+            The probe to begin with, array or signal (ky, kx), complex, in the middle of its
+            window; ``None``: that of aperture and aberrations.
+        device
+            ``"auto"``: a GPU if torch sees one; ``"cpu"``, ``"cuda"``.
+        threads
+            Processor threads; ``None``: as many as there are cores.
+        callback
+            Called with a `stem_plugins.ptychography.Progress` after every batch; it ends the
+            reconstruction by returning True.
+        resume
+            A result or its file to go on from, with its options; `iterations` may be given anew.
+        checkpoint
+            File (``.h5``) that the state is written to every `checkpoint_minutes`, and at the end.
+        checkpoint_minutes
+            Between two writings.
+        show_progressbar
+            Stage, loss and held-out loss stand beside the bar; ``None``: as HyperSpy's
+            preferences say.
+
+        Returns
+        -------
+        PtychographySignals
+            Phase, slices, object, probe and losses; Ctrl-C returns them as far as they came. Its
+            ``result.settings["chosen"]`` says what was chosen and why.
+
+        Raises
+        ------
+        MissingCalibrationError
+            Beam energy, convergence angle, scan step or detector step is unknown.
+        ValueError
+            This is no scan of patterns, the calibration cannot be, an option cannot be used, or
+            the result to resume is one of other data.
+
+        Warns
+        -----
+        UserWarning
+            The rotation from detector to scan is not known: it is estimated, and the message says
+            what was taken. Or detector pixels are dead, saturated or negative.
+
+        See Also
+        --------
+        stem_plugins.iterative_ptychography : The same with arrays; there is the method.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from stem_plugins.hyperspy import STEM4D
+        >>> signal = STEM4D(np.random.default_rng(0).poisson(20, (8, 9, 16, 16)))
+        >>> signal.set_acquisition(
+        ...     beam_energy=300, convergence_angle=20, scan_step=1, diffraction_step=4,
+        ...     scan_rotation=0, center=(8, 8),
+        ... )
+        >>> found = signal.ptychography(iterations=2, show_progressbar=False)
+        >>> found.phase
+        <STEMImage, title: Phase, dimensions: (|28, 24)>
+        """
+        options = {
+            "prior": prior,
+            "probe_prior": probe_prior,
+            "object_type": object_type,
+            "slices": slices,
+            "slice_thickness": slice_thickness,
+            "probe_modes": probe_modes,
+            "loss": loss,
+            "first_guess": first_guess,
+            "refine": refine,
+            "regularization": regularization,
+            "iterations": iterations,
+            "polish": polish,
+            "held_out": held_out,
+            "patience": patience,
+            "filters": filters,
+            "batch": batch,
+            "blur": blur,
+            "seed": seed,
+        }
+        return reconstruct(
+            self,
+            options,
+            mask=mask,
+            probe=probe,
+            show_progressbar=show_progressbar,
+            device=device,
+            threads=threads,
+            callback=callback,
+            resume=resume,
+            checkpoint=checkpoint,
+            checkpoint_minutes=checkpoint_minutes,
+        )

@@ -1,0 +1,184 @@
+"""Iterative ptychography of a signal: what is missing from its calibration, progress, result."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from hyperspy.signal import BaseSignal
+
+from stem_plugins.hyperspy.ptychography_signals import PtychographySignals, ptychography_signals
+from stem_plugins.hyperspy.scan_check import check_scan
+from stem_plugins.hyperspy.scan_images import shows_progress
+from stem_plugins.hyperspy.virtual_detectors import virtual_detector
+
+if TYPE_CHECKING:
+    from stem_plugins.optics.acquisition import Acquisition
+    from stem_plugins.ptychography import Progress, PtychographyResult
+
+__all__ = ["reconstruct"]
+
+#: An unknown rotation is estimated, and the estimate taken above this confidence.
+TRUSTED_CONFIDENCE = 0.5
+
+
+def reconstruct(
+    signal: Any,
+    options: Mapping[str, Any],
+    *,
+    mask: Any,
+    probe: Any,
+    resume: PtychographyResult | str | Path | None,
+    callback: Callable[[Progress], bool | None] | None,
+    show_progressbar: bool | None,
+    **run: Any,
+) -> PtychographySignals:
+    """Check what can be checked before the patterns are read, and reconstruct.
+
+    Parameters
+    ----------
+    signal
+        4D data.
+    options
+        All fields of `stem_plugins.ptychography.Choices` by name.
+    mask, probe, resume, callback, show_progressbar, **run
+        As for `STEM4D.ptychography`.
+    """
+    from stem_plugins.ptychography import Choices, iterative_ptychography, load_ptychography
+    from stem_plugins.ptychography.geometry import scan_geometry
+
+    check_scan(signal)
+    before = load_ptychography(resume) if isinstance(resume, (str, Path)) else resume
+    chosen = _given(options, before)
+    if before is None:
+        Choices(**chosen)
+    shape = signal.data.shape
+    scan_geometry(shape[:2], shape[2:], signal.acquisition)
+    acquisition = _with_rotation(signal, before, show_progressbar)
+    with _progress(shows_progress(show_progressbar), callback) as report:
+        result = iterative_ptychography(
+            signal.data,
+            acquisition,
+            mask=_mask(signal, mask),
+            probe=probe.data if isinstance(probe, BaseSignal) else probe,
+            resume=before,
+            callback=report,
+            **run,
+            **chosen,
+        )
+    method = "dgp" if result.settings["prior"] == "dgp" else "ptychography"
+    return ptychography_signals(signal, result, method=method)
+
+
+def _given(options: Mapping[str, Any], before: PtychographyResult | None) -> dict[str, Any]:
+    """Options other than the usual ones; of a resumed result, other than its own."""
+    from stem_plugins.ptychography import Choices
+
+    refine = options["refine"]
+    options = {
+        **options,
+        "refine": (refine,) if isinstance(refine, str) else tuple(refine),
+        "regularization": options["regularization"] or Choices().regularization,
+    }
+    usual = {field.name: getattr(Choices(), field.name) for field in dataclasses.fields(Choices)}
+    given = {name: value for name, value in options.items() if value != usual[name]}
+    if before is None:
+        return given
+    own = {**before.settings, "refine": tuple(before.settings["refine"])}
+    given["prior"] = options["prior"]
+    return {
+        name: value
+        for name, value in given.items()
+        if (dataclasses.asdict(value) if name == "regularization" else value) != own[name]
+    }
+
+
+def _mask(signal: Any, description: Any) -> np.ndarray | None:
+    if description is None:
+        return None
+    mask = virtual_detector(signal, description).mask
+    if mask.dtype != bool:
+        raise ValueError(
+            f"mask says which pixels count, True or False for each; weights ({mask.dtype}) have "
+            "no place in a likelihood. Give mask > 0."
+        )
+    return mask
+
+
+def _with_rotation(
+    signal: Any, before: PtychographyResult | None, show_progressbar: bool | None
+) -> Acquisition:
+    """Complete an unknown rotation by that of the earlier run, or from the scan itself."""
+    acquisition = signal.acquisition
+    if acquisition.scan_rotation is not None:
+        return acquisition
+    if before is not None:
+        used = before.acquisition
+        return acquisition.replace(scan_rotation=used.scan_rotation, flip_y=used.flip_y)
+    unknown = "The rotation from detector to scan frame is not known"
+    keep = "signal.set_acquisition(scan_rotation={}, flip_y={})"
+    try:
+        found = signal.estimate_rotation(show_progressbar=show_progressbar)
+    except ValueError as error:
+        warnings.warn(
+            f"{unknown}, and the scan does not show it: {error} It is taken as 0°, unmirrored. "
+            f"Set it by {keep.format('...', '...')}.",
+            stacklevel=4,
+        )
+        return acquisition
+    suggested = (
+        f"{found.angle:.1f}° ± {found.angle_error:.1f}°, "
+        f"{'mirrored' if found.flip_y else 'not mirrored'}, confidence {found.confidence:.0%}"
+    )
+    contradicts = acquisition.flip_y is not None and acquisition.flip_y != found.flip_y
+    if found.confidence <= TRUSTED_CONFIDENCE or contradicts:
+        why = "contradicts flip_y" if contradicts else "is too uncertain"
+        taken = "mirrored" if acquisition.flip_y else "unmirrored"
+        warnings.warn(
+            f"{unknown}. What the scan suggests ({suggested}) {why}; it is taken as 0°, {taken}. "
+            f"Set it by {keep.format('...', '...')}.",
+            stacklevel=4,
+        )
+        return acquisition
+    warnings.warn(
+        f"{unknown}; taken is what the scan suggests: {suggested}. Keep it by "
+        f"{keep.format(f'{found.angle:.1f}', found.flip_y)}, or set a calibrated one.",
+        stacklevel=4,
+    )
+    return acquisition.replace(scan_rotation=found.angle, flip_y=found.flip_y)
+
+
+@contextlib.contextmanager
+def _progress(
+    wanted: bool, callback: Callable[[Progress], bool | None] | None
+) -> Iterator[Callable[[Progress], bool | None] | None]:
+    """A bar over the iterations with stage and losses, which also calls the user's callback."""
+    if not wanted:
+        yield callback
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} to go") as bar:
+
+        def report(progress: Progress) -> bool | None:
+            bar.total = progress.iterations
+            bar.set_description_str(_stage_and_losses(progress), refresh=False)
+            # After its last batch an iteration is not yet counted among the finished ones.
+            bar.update(max(0.0, progress.iteration + progress.share % 1 - bar.n))
+            return callback(progress) if callback is not None else None
+
+        yield report
+
+
+def _stage_and_losses(progress: Progress) -> str:
+    words = [progress.stage]
+    if np.isfinite(progress.loss):
+        words.append(f"loss {progress.loss:.4g}")
+    if np.isfinite(progress.held_out_loss):
+        words.append(f"held out {progress.held_out_loss:.4g}")
+    return ", ".join(words)
