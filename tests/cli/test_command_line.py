@@ -12,7 +12,7 @@ from stem_plugins.cli.command_line import build_parser
 from stem_plugins.cli.options import attach_numbers, given_acquisition
 from stem_plugins.optics.acquisition import FIELDS, Acquisition, MissingCalibrationError
 
-COMMANDS = ["info", "convert", "ricom", "demo", "weights"]
+COMMANDS = ["info", "convert", "ricom", "dgp", "demo", "weights"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from stem_plugins.io.scan import Scan
     from stem_plugins.optics.acquisition import Acquisition
 
-__all__ = ["beam_center", "check_patterns", "scan_moments", "settle_rotation"]
+__all__ = [
+    "beam_center",
+    "check_center",
+    "check_patterns",
+    "needs_dark_field",
+    "scan_moments",
+    "settle_rotation",
+]
 
 #: About how many patterns are looked at to find the beam before the pass.
 PATTERNS_FOR_CENTER = 512
@@ -118,12 +125,47 @@ def check_patterns(result: Moments, largest_count: int | None = None) -> None:
     warn_of_patterns(result, largest_count=largest_count)
 
 
+def check_center(center: tuple[float, float] | None, shape: tuple[int, ...]) -> None:
+    """Refuse a beam beside the detector: a deflection common to all patterns swamps the images.
+
+    Parameters
+    ----------
+    center
+        Of the undiffracted beam [px], (ky, kx), where it is given.
+    shape
+        Of the detector.
+    """
+    if center is not None and not all(
+        -0.5 <= pixel <= size - 0.5 for pixel, size in zip(center, shape, strict=True)
+    ):
+        raise ValueError(
+            f"The centre {center[0]:g} {center[1]:g} px is not on the detector of {shape[0]} × "
+            f"{shape[1]} px. Give another by --center Y X, or --center auto."
+        )
+
+
+def needs_dark_field(acquisition: Acquisition, *, estimate: bool) -> bool:
+    """Whether a rotation is to be estimated, and a dark field known that settles its sign.
+
+    Parameters
+    ----------
+    acquisition
+        What is known.
+    estimate
+        Whether to estimate the rotation although it is known.
+    """
+    known = not estimate and acquisition.scan_rotation is not None
+    calibrated = acquisition.convergence_angle is not None
+    return not known and calibrated and acquisition.diffraction_step is not None
+
+
 def settle_rotation(
     com: np.ndarray,
     acquisition: Acquisition,
     *,
     estimate: bool,
     reference: np.ndarray | None = None,
+    take_trusted: bool = False,
 ) -> tuple[Acquisition, str]:
     """Complete the rotation and mirroring between detector and scan.
 
@@ -137,6 +179,8 @@ def settle_rotation(
         Whether to estimate the rotation although it is known.
     reference
         Dark-field image, as for `estimate_rotation`; one without counts is left aside.
+    take_trusted
+        Whether to take the estimate of an unknown rotation too, if it is to be trusted.
 
     Returns
     -------
@@ -166,7 +210,7 @@ def settle_rotation(
         if estimate:
             raise
         return _unturned(acquisition, f"{error} Give it by --rotation DEG.")
-    if not estimate:
+    if not estimate and not (take_trusted and found.confidence > TRUSTED_CONFIDENCE):
         return _unturned(
             acquisition,
             f"The scan itself suggests {found.angle:.1f}° ± {found.angle_error:.1f}°, "

@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,21 +21,18 @@ __all__ = ["earlier_images", "record_text", "run_record"]
 EARLIER = "images_of_earlier_runs"
 
 
-def run_record(arguments: argparse.Namespace, *, descan: str | None) -> dict[str, Any]:
+def run_record(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what made the images, beside the calibration.
 
     Parameters
     ----------
     arguments
         The parsed command line.
-    descan
-        The model that was removed.
     """
     return {
         "program": f"stem-plugins {stem_plugins.__version__}",
         "command": shlex.join(["stem-plugins", *arguments.command_line]),
         "source": str(arguments.file.absolute()),
-        "descan": descan or "none",
     }
 
 
@@ -81,6 +78,7 @@ def record_text(
     units: dict[str, str],
     *,
     earlier: Sequence[str] = (),
+    parameters: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the record of a run as TOML, which ``--acquisition`` can read.
 
@@ -96,10 +94,13 @@ def record_text(
         Unit of each image by its name.
     earlier
         From `earlier_images`.
+    parameters
+        What a method was asked for and has chosen, where it has a table of its own.
     """
     left = {EARLIER: list(earlier)} if earlier else {}
     sections = [
         _toml({**made_by, "notes": notes, **left}),
+        *([_toml_table("parameters", dict(parameters))] if parameters else []),
         _toml_table("acquisition", acquisition.to_dict()),
         _toml_table("units", units),
     ]

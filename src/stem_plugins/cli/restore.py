@@ -175,13 +175,19 @@ def run(arguments: argparse.Namespace) -> None:
         )
 
 
-def check_torch() -> None:
-    """Say how to install PyTorch where it is missing."""
+def check_torch(what: str = "Restoration") -> None:
+    """Say how to install PyTorch where it is missing.
+
+    Parameters
+    ----------
+    what
+        Needs it.
+    """
     import importlib.util
 
     if importlib.util.find_spec("torch") is None:
         raise ImportError(
-            "Restoration needs PyTorch. Install it by: python -m pip install 'stem-plugins[torch]'"
+            f"{what} needs PyTorch. Install it by: python -m pip install 'stem-plugins[torch]'"
         )
 
 

@@ -155,7 +155,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Make and save images, as the parsed options say."""
     from stem_plugins.cli.images import Results, image_paths, save_images
     from stem_plugins.cli.messages import say, warning
-    from stem_plugins.cli.one_pass import beam_center, scan_moments, settle_rotation
+    from stem_plugins.cli.one_pass import (
+        beam_center,
+        check_center,
+        needs_dark_field,
+        scan_moments,
+        settle_rotation,
+    )
     from stem_plugins.cli.record import earlier_images, record_text, run_record
     from stem_plugins.imaging.detectors import dark_field_detector
     from stem_plugins.imaging.field import vector_field
@@ -171,8 +177,8 @@ def run(arguments: argparse.Namespace) -> None:
     _check_outputs(paths, overwrite=arguments.overwrite)
 
     center = None if arguments.center == "auto" else scan.acquisition.center
-    _check_center(center, scan.data.shape[2:])
-    settles_sign = _has_dark_field(arguments, scan.acquisition)
+    check_center(center, scan.data.shape[2:])
+    settles_sign = needs_dark_field(scan.acquisition, estimate=arguments.scan_rotation == "auto")
     place = center
     if place is None and (annuli or settles_sign):
         place = beam_center(scan.data)
@@ -199,7 +205,7 @@ def run(arguments: argparse.Namespace) -> None:
     notes = [_center_note(acquisition, given=center is not None), *notes, rotation_note]
     notes += _unit_notes(arguments, acquisition)
 
-    made_by = run_record(arguments, descan=descan)
+    made_by = {**run_record(arguments), "descan": descan or "none"}
     earlier = earlier_images(record_path, paths, FORMATS)
     arguments.output.mkdir(parents=True, exist_ok=True)
     with complete_or_nothing(*paths, overwrite=arguments.overwrite) as parts:
@@ -293,17 +299,6 @@ def _check_outputs(paths: list[Path], *, overwrite: bool) -> None:
             check_output(path, overwrite=overwrite)
 
 
-def _check_center(center: tuple[float, float] | None, shape: tuple[int, int]) -> None:
-    """Refuse a beam beside the detector: a deflection common to all patterns swamps the images."""
-    if center is not None and not all(
-        -0.5 <= pixel <= size - 0.5 for pixel, size in zip(center, shape, strict=True)
-    ):
-        raise ValueError(
-            f"The centre {center[0]:g} {center[1]:g} px is not on the detector of {shape[0]} × "
-            f"{shape[1]} px. Give another by --center Y X, or --center auto."
-        )
-
-
 def _masks(
     scan: Scan, annuli: list[Annulus], place: tuple[float, float] | None, *, given: bool
 ) -> tuple[list[np.ndarray], list[str]]:
@@ -325,13 +320,6 @@ def _masks(
         for _, _, inner, outer in annuli
     ]
     return masks, notes
-
-
-def _has_dark_field(arguments: argparse.Namespace, acquisition: Acquisition) -> bool:
-    """Whether a rotation is to be estimated, and a dark field known that settles its sign."""
-    known = arguments.scan_rotation != "auto" and acquisition.scan_rotation is not None
-    calibrated = acquisition.convergence_angle is not None
-    return not known and calibrated and acquisition.diffraction_step is not None
 
 
 def _descan_where(arguments: argparse.Namespace, shape: tuple[int, int]) -> np.ndarray | None:

@@ -1,0 +1,313 @@
+"""``stem-plugins dgp``: phase and probe of a scan by iterative ptychography."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stem_plugins.cli.options import (
+    add_acquisition_options,
+    add_reading_options,
+    open_scan,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from stem_plugins.io.scan import Scan
+    from stem_plugins.optics.acquisition import Acquisition
+    from stem_plugins.ptychography import Progress, PtychographyResult
+
+__all__ = ["add_parser", "run"]
+
+PRIORS = ("dgp", "pixelated")
+PROBE_PRIORS = ("dgp", "pixelated", "parametric", "fixed")
+OBJECT_TYPES = ("phase", "potential", "complex")
+REFINABLE = ("positions", "background", "tilt")
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the command to the parser of ``stem-plugins``."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "dgp",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        help="phase of a specimen by iterative ptychography",
+        usage="stem-plugins dgp FILE -o FOLDER [options]",
+        description=(
+            "Reconstruct the phase of a specimen and the probe from a 4D-STEM scan, by iterative\n"
+            "ptychography with a deep generative prior (a network that draws the object) or by\n"
+            "pixels. A calibrated scan needs no options; what is chosen is said. The phase is\n"
+            "saved with its scale as .zspy (HyperSpy), .tif and .png, everything else as .zspy\n"
+            "and .h5, next to a record of all parameters. Ctrl-C ends it and keeps what there is."
+        ),
+        epilog=(
+            "Examples:\n"
+            "  stem-plugins dgp scan.mib -o phase\n"
+            "  stem-plugins dgp scan.mib -o phase --beam-energy 300 --convergence-angle 20 \\\n"
+            "      --scan-step 0.4 --diffraction-step 1.0 --defocus 100 --rotation auto\n"
+            "  stem-plugins dgp scan.mib -o phase --prior pixelated --slices 5 \\\n"
+            "      --slice-thickness 20 --refine positions\n"
+            "  stem-plugins dgp scan.mib -o phase --resume --iterations 200"
+        ),
+    )
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help=".mib, .hspy, .zspy, .h5, .npz, .dm4, .blo, …"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="where results go"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace results of an earlier run"
+    )
+    _add_model_options(parser)
+    _add_run_options(parser)
+    add_reading_options(parser)
+    add_acquisition_options(parser, can_estimate=True)
+    return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("object and probe")
+    group.add_argument(
+        "--prior",
+        choices=PRIORS,
+        help="who draws the object: dgp, a network, or pixelated, every pixel for itself (dgp)",
+    )
+    group.add_argument(
+        "--probe-prior",
+        choices=PROBE_PRIORS,
+        help="how the probe may change: by a network, by pixels, by its aberrations, or not at all "
+        "(pixelated or parametric, by the dose)",
+    )
+    group.add_argument(
+        "--object-type",
+        choices=OBJECT_TYPES,
+        help="phase, potential (a phase nowhere below zero) or complex (absorbs, too) (phase)",
+    )
+    group.add_argument(
+        "--slices", type=whole_number(1), metavar="N", help="slices of a thick specimen (1)"
+    )
+    group.add_argument(
+        "--slice-thickness", type=_positive, metavar="Å", help="distance of the slices, in Å: 20"
+    )
+    group.add_argument(
+        "--probe-modes",
+        type=whole_number(1),
+        metavar="N",
+        help="modes of a partially coherent probe (1)",
+    )
+    group.add_argument(
+        "--refine",
+        action="append",
+        choices=REFINABLE,
+        metavar="NAME",
+        help=f"also refine {', '.join(REFINABLE)} (of several slices); can be repeated",
+    )
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("reconstruction")
+    group.add_argument(
+        "--iterations",
+        type=whole_number(1),
+        metavar="N",
+        help="passes over the patterns, at most (100, or 40 by pixels)",
+    )
+    group.add_argument(
+        "--seed", type=whole_number(0), metavar="N", help="of the random numbers (0)"
+    )
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda (auto)")
+    group.add_argument(
+        "--threads", type=whole_number(1), metavar="N", help="processor threads (all)"
+    )
+    group.add_argument(
+        "--parameters",
+        type=Path,
+        metavar="FILE.toml",
+        help="these and all other parameters from a TOML file: lines such as slices = 3, loss = "
+        '"amplitude", held_out = 0.05, and a table [regularization]; or the record of an earlier '
+        "run. Options win over it",
+    )
+    group.add_argument(
+        "--checkpoint-minutes",
+        type=_positive,
+        default=10.0,
+        metavar="M",
+        help="how often the state is kept in FOLDER, to go on from (10)",
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the state that is kept in FOLDER; --iterations may be given anew",
+    )
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above zero, not {text!r}")
+    return number
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Reconstruct and save, as the parsed options say."""
+    from stem_plugins.cli.dgp_files import check_outputs, save_results
+    from stem_plugins.cli.dgp_parameters import chosen_parameters
+    from stem_plugins.cli.messages import say
+    from stem_plugins.cli.restore import check_torch
+
+    check_torch("Ptychography")
+    from stem_plugins.ptychography import load_ptychography
+
+    scan = open_scan(arguments)
+    stem = f"{arguments.file.stem}_dgp"
+    state = arguments.output / f"{stem}.h5"
+    if arguments.resume and not state.exists():
+        raise FileNotFoundError(
+            f"There is no {state} to go on from. Without --resume a new reconstruction begins."
+        )
+    before = load_ptychography(state) if arguments.resume else None
+    parameters = chosen_parameters(arguments, before)
+    check_outputs(arguments.output, stem, replace=arguments.overwrite or arguments.resume)
+    acquisition, notes = _calibration(arguments, scan, before)
+    for note in notes:
+        say(note)
+    with _folder(arguments.output):
+        result = _reconstruct(arguments, scan, acquisition, parameters, before, state)
+    found = _notes(result)
+    for note in found:
+        say(note)
+    say(save_results(arguments, stem, result, [*notes, *found]))
+    if result.stopped == "stopped by Ctrl-C":
+        say(f"{state} is kept; the same command with --resume goes on from it.")
+        raise KeyboardInterrupt
+
+
+def _calibration(
+    arguments: argparse.Namespace, scan: Scan, before: PtychographyResult | None
+) -> tuple[Acquisition, list[str]]:
+    """Complete what the scan knows by what can be found in it, after checking that it can be."""
+    from stem_plugins.cli.one_pass import (
+        beam_center,
+        check_center,
+        needs_dark_field,
+        scan_moments,
+        settle_rotation,
+    )
+    from stem_plugins.imaging.detectors import dark_field_detector
+    from stem_plugins.ptychography.geometry import scan_geometry
+
+    acquisition = scan.acquisition
+    if arguments.center == "auto":
+        acquisition = acquisition.replace(center=None)
+    rows, columns, *detector = scan.data.shape
+    check_center(acquisition.center, tuple(detector))
+    scan_geometry((rows, columns), (detector[0], detector[1]), acquisition)
+    estimate = arguments.scan_rotation == "auto"
+    if before is not None and (estimate or acquisition.scan_rotation is None):
+        used = before.acquisition
+        return acquisition.replace(scan_rotation=used.scan_rotation, flip_y=used.flip_y), []
+    if not needs_dark_field(acquisition, estimate=estimate):
+        return acquisition, []
+    place = acquisition.center or beam_center(scan.data)
+    dark_field = dark_field_detector(tuple(detector), acquisition, center=place)
+    moments = scan_moments(
+        scan,
+        detectors=[] if dark_field is None else [dark_field],
+        center=acquisition.center,
+        pattern=False,
+    )
+    acquisition, note = settle_rotation(
+        moments.com,
+        acquisition,
+        estimate=estimate,
+        reference=None if dark_field is None else moments.images[-1],
+        take_trusted=True,
+    )
+    return acquisition, [note]
+
+
+@contextlib.contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Make a folder, and take it away again where nothing came into it."""
+    made = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def _reconstruct(
+    arguments: argparse.Namespace,
+    scan: Scan,
+    acquisition: Acquisition,
+    parameters: dict[str, Any],
+    before: PtychographyResult | None,
+    state: Path,
+) -> PtychographyResult:
+    from tqdm import tqdm
+
+    from stem_plugins.cli.messages import bar_style
+    from stem_plugins.ptychography import iterative_ptychography
+
+    with tqdm(**bar_style("reconstructing")) as bar:
+        return iterative_ptychography(
+            scan.data,
+            acquisition,
+            device=arguments.device,
+            threads=arguments.threads,
+            callback=_shown_by(bar),
+            resume=before,
+            checkpoint=state,
+            checkpoint_minutes=arguments.checkpoint_minutes,
+            **parameters,
+        )
+
+
+def _shown_by(bar: Any) -> Callable[[Progress], None]:
+    def show(progress: Progress) -> None:
+        bar.total = progress.iterations
+        bar.set_description_str(_stage_and_losses(progress), refresh=False)
+        # After its last batch an iteration is not yet counted among the finished ones.
+        bar.update(max(0.0, progress.iteration + progress.share % 1 - bar.n))
+
+    return show
+
+
+def _stage_and_losses(progress: Progress) -> str:
+    words = [progress.stage]
+    if math.isfinite(progress.loss):
+        words.append(f"loss {progress.loss:.4g}")
+    if math.isfinite(progress.held_out_loss):
+        words.append(f"held out {progress.held_out_loss:.4g}")
+    return ", ".join(words)
+
+
+def _notes(result: PtychographyResult) -> list[str]:
+    """Say what was chosen, why it ended, and how far to trust it."""
+    notes = [f"chosen: {words}" for words in result.settings["chosen"]]
+    loss = f"loss {result.losses[-1]:.4g}"
+    if len(result.held_out_losses):
+        loss += f", held out {result.held_out_losses[-1]:.4g}"
+    count = len(result.losses)
+    iterations = "1 iteration" if count == 1 else f"{count} iterations"
+    notes.append(f"{iterations}, {loss}: {result.stopped}")
+    try:
+        limit = result.information_limit.resolution
+    except ValueError as error:
+        # Too small a field, or a constant phase.
+        return [*notes, f"information limit unknown: {error}"]
+    if math.isfinite(limit):
+        return [*notes, f"information limit {limit:.3g} Å: the finest period above the noise"]
+    return [*notes, "information limit: no period stands out of the noise"]
