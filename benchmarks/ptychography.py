@@ -27,15 +27,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from ptychography_specimens import Benchmark, gold_benchmark
+from ptychography_specimens import LAYER_DISTANCE, Benchmark, gold_benchmark, two_layers
 
 import stem_plugins as stem
-from stem_plugins.ptychography import structural_similarity
+from stem_plugins.ptychography import cross_talk, structural_similarity
 from stem_plugins.ptychography.forward import diffraction_patterns
 
 LEVELS = (0.85, 0.90, 0.94)
 DOSES = (None, 1e3, 2e2)
-PARTS = ("quantem", "priors", "step")
+PARTS = ("step", "quantem", "priors", "depth")
 
 #: quantem as it was tuned on another seed: at low doses a longer guess teaches its networks noise.
 QUANTEM = {
@@ -189,6 +189,35 @@ def four_ways(scan: Benchmark) -> None:
                     print(ours(name, scan, counts, iterations=40, **options).row(), flush=True)
 
 
+def depth() -> None:
+    """Part 3: two thin layers of gold clusters, and how much of each shows in the other's slice."""
+    scan, layers = two_layers()
+    print("\ntwo layers 100 Å apart: part of the wrong layer in each slice")
+    print(f"{'electrons per Å²':>18}  {'pixelated':>16}  {'DGP':>16}")
+    for dose in (None, 1e5, 1e4):
+        counts = scan.counts(dose)
+        talks = []
+        for prior in ("pixelated", "dgp"):
+            result = stem.iterative_ptychography(
+                counts,
+                scan.acquisition,
+                prior=prior,
+                slices=2,
+                slice_thickness=LAYER_DISTANCE,
+                threads=1,
+            )
+            truth = [
+                dataclasses.replace(scan, atoms=one).phase(
+                    result.phase.shape, result.sampling, (0, 0)
+                )
+                for one in layers
+            ]
+            talk = cross_talk(result.slices.astype(float), np.stack(truth))
+            talks.append(f"{talk[0, 1]:7.3f} {talk[1, 0]:7.3f}")
+        name = "infinite" if dose is None else f"{dose:g}"
+        print(f"{name:>18}  {talks[0]:>16}  {talks[1]:>16}", flush=True)
+
+
 def bare_step(scan: Benchmark) -> None:
     """Part 4: model, loss and gradient of 64 patterns of 64 × 64 pixels."""
     torch.set_num_threads(1)
@@ -225,6 +254,8 @@ def main() -> None:
         against_quantem(scan, arguments.quantem)
     if "priors" in parts:
         four_ways(scan)
+    if "depth" in parts:
+        depth()
 
 
 if __name__ == "__main__":

@@ -28,6 +28,9 @@ SIDE, STEP, DETECTOR = 24, 1.6, 64
 #: Specimen beyond the outermost scan positions [Å].
 MARGIN = 16.0
 
+#: Of two thin layers, for depth [Å], and how many atoms each has.
+LAYER_DISTANCE, LAYER_ATOMS = 100.0, 60
+
 ACQUISITION = Acquisition(
     beam_energy=300,
     convergence_angle=20,
@@ -141,3 +144,45 @@ def gold_benchmark(seed: int = 2026) -> Benchmark:
         workers=1,
     )
     return Benchmark(scan.data, scan.acquisition, atoms, origin)
+
+
+def two_layers(seed: int = 2027) -> tuple[Benchmark, list[Atoms]]:
+    """Scan two thin layers of separate gold atoms, 30 mrad, and return them one by one too."""
+    rng = np.random.default_rng(seed)
+    side = (SIDE - 1) * STEP / 2 + 2 * MARGIN
+    layers = []
+    for height in (2.0, 2.0 + LAYER_DISTANCE):
+        places = hard_spheres(rng, (1.0, side, side), density=LAYER_ATOMS / side**2, distance=2.5)
+        places[:, 0] = height
+        layers.append(
+            Atoms(
+                np.full(len(places), GOLD),
+                places,
+                (LAYER_DISTANCE + 4.0, side, side),
+                np.full(len(places), THERMAL[GOLD]),
+                periodic=False,
+            )
+        )
+    both = dataclasses.replace(
+        layers[0],
+        numbers=np.concatenate([one.numbers for one in layers]),
+        positions=np.concatenate([one.positions for one in layers]),
+        displacements=np.concatenate([one.displacements for one in layers]),
+    )
+    acquisition = dataclasses.replace(
+        ACQUISITION,
+        convergence_angle=30,
+        diffraction_step=1.2,
+        defocus=120.0,
+        scan_step=STEP / 2,
+    )
+    scan = simulate_scan(
+        both,
+        acquisition,
+        scan_shape=(SIDE, SIDE),
+        detector_shape=(DETECTOR, DETECTOR),
+        scan_origin=(MARGIN, MARGIN),
+        slice_thickness=LAYER_DISTANCE / 4,
+        workers=1,
+    )
+    return Benchmark(scan.data, scan.acquisition, both, (MARGIN, MARGIN)), layers

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 from stem_plugins import MissingCalibrationError, Regularization
 from stem_plugins import iterative_ptychography as reconstruct
 from stem_plugins import load_ptychography as load
-from stem_plugins.ptychography.metrics import cross_talk
+from stem_plugins.ptychography.metrics import cross_talk, fourier_ring_correlation, half_scans
 from stem_plugins.simulation import Atoms, simulate_scan, single_atoms
 
 PIXELATED = {"prior": "pixelated", "threads": 1}
@@ -314,6 +314,7 @@ def test_a_loss_that_is_no_number_ends_it_with_the_last_state(atoms, monkeypatch
         ({"held_out": 0.7}, "held_out"),
         ({"refine": ("tilt",)}, "several slices"),
         ({"probe": np.ones((3, 3))}, "32 × 32"),
+        ({"scan_mask": np.zeros((13, 13), bool)}, "True somewhere"),
         ({"device": "abacus"}, "cannot be used here"),
     ],
 )
@@ -328,3 +329,25 @@ def test_unknown_options_and_missing_calibration(atoms):
     blank = dataclasses.replace(atoms.acquisition, beam_energy=None, convergence_angle=None)
     with pytest.raises(MissingCalibrationError, match=r"beam_energy.*convergence_angle"):
         reconstruct(atoms.data, blank)
+
+
+def test_dead_rows_of_the_scan_are_left_out_and_said(atoms):
+    counts = np.random.default_rng(0).poisson(atoms.data * 5000)
+    counts[6] = 0
+    with pytest.warns(UserWarning, match="dead rows"):
+        found = reconstruct(counts, atoms.acquisition, iterations=8, **PIXELATED)
+    np.testing.assert_allclose(
+        peaks(found.phase, found.sampling), sorted(PLACES.tolist()), atol=0.4
+    )
+
+
+def test_two_halves_of_a_scan_agree(atoms):
+    counts = np.random.default_rng(0).poisson(atoms.data * 3000)
+    halves = [
+        reconstruct(counts, atoms.acquisition, iterations=8, scan_mask=half, **PIXELATED)
+        for half in half_scans((13, 13))
+    ]
+    agreement = fourier_ring_correlation(
+        *(half.phase for half in halves), sampling=halves[0].sampling
+    )
+    assert 0.4 < agreement.resolution() < 1.2

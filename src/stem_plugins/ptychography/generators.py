@@ -18,6 +18,9 @@ __all__ = ["Generator"]
 #: Standard deviation of the noise that is added to the scaled input.
 INPUT_NOISE = 0.1
 
+#: Unit of what a network draws where the first guess is empty [rad].
+EMPTY_SCALE = 0.1
+
 
 class Generator(nn.Module):
     """U-Net that corrects a first guess of several channels.
@@ -41,8 +44,9 @@ class Generator(nn.Module):
         channels = len(guess)
         self.noise, self.levels = noise, levels
         scale = guess.std(dim=(1, 2), keepdim=True)
-        # A part without contrast still takes its unit from the others.
-        scale = torch.where(scale > 0, scale, scale.max().clamp(min=1e-3))
+        # A part without contrast takes its unit from the others, or that of a weak phase.
+        largest = scale.max()
+        scale = torch.where(scale > 0, scale, largest if largest > 0 else EMPTY_SCALE)
         self.register_buffer("guess", guess.clone())
         self.register_buffer("scale", scale)
         mean = guess.mean(dim=(1, 2), keepdim=True)

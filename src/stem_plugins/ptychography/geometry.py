@@ -28,6 +28,9 @@ NEEDED = ("beam_energy", "convergence_angle", "scan_step", "diffraction_step")
 #: Pixels of the object around the outermost windows, for positions that are refined.
 MARGIN = 5
 
+#: Diameter of the probe, diffraction rings included, in parts of the window that it must fit in.
+LARGEST_PROBE = 1.05
+
 #: Below this ratio of the probe's diameter to the scan step, positions share too little.
 SMALLEST_OVERLAP = 1.2
 
@@ -221,7 +224,7 @@ def _check(
     assert acquisition.scan_step is not None
     assert acquisition.diffraction_step is not None
     diameter = 2 * probe_radius(acquisition)
-    if diameter > min(extent):
+    if diameter > LARGEST_PROBE * min(extent):
         raise ValueError(
             f"The probe is {diameter:.3g} Å wide, but detector pixels of "
             f"{max(acquisition.diffraction_step):g} mrad leave a window of {min(extent):.3g} Å. "

@@ -26,6 +26,10 @@ SURVEYED = 24
 #: A pixel that sees less than this part of its neighbourhood in the disc is dead.
 DEAD = 0.02
 
+#: A pattern with less than this part of the mean counts has not seen the beam; where there are
+#: fewer electrons in a pattern than this, chance could make one.
+DARK, ENOUGH_ELECTRONS = 0.02, 100.0
+
 Batch = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
@@ -135,7 +139,22 @@ class Measurements:
                 if rng is not None:
                     # Neighbours in memory are read faster, and their order within does not matter.
                     part = np.sort(part)
-                yield index[part], self._counts(block[rows[part], columns[part]])
+                counts = self._counts(block[rows[part], columns[part]])
+                lit = self._lit(counts)
+                if lit.any():
+                    yield index[part[lit]], counts[lit]
+
+    def _lit(self, counts: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which patterns the beam has made; those of dead rows or a blanked beam are left out."""
+        if self.survey.electrons < ENOUGH_ELECTRONS:
+            return np.ones(len(counts), bool)
+        lit: NDArray[np.bool_] = counts.sum(axis=(1, 2)) > DARK * self.survey.mean_counts
+        if not lit.all():
+            warnings.warn(
+                "Patterns with hardly any counts, as of dead rows or a blanked beam, are left out.",
+                stacklevel=2,
+            )
+        return lit
 
     def _blocks(self, rng: np.random.Generator | None) -> Iterator[tuple[int, int, np.ndarray]]:
         data = self.data

@@ -34,6 +34,7 @@ def iterative_ptychography(
     acquisition: Acquisition,
     *,
     mask: np.ndarray | None = None,
+    scan_mask: np.ndarray | None = None,
     probe: np.ndarray | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -56,6 +57,9 @@ def iterative_ptychography(
         unknown, and `center` is that of the bright-field disc.
     mask
         True where a detector pixel counts, (ky, kx). Dead pixels in the disc are found anyway.
+    scan_mask
+        True where a scan position counts, (scan_y, scan_x); `half_scans` makes two for a Fourier
+        ring correlation. Patterns without counts are left out anyway.
     probe
         The probe to begin with, (ky, kx) complex in the middle of its window; ``None``: that of
         aperture and aberrations.
@@ -163,6 +167,7 @@ def iterative_ptychography(
             data,
             acquisition,
             mask=mask,
+            scan_mask=scan_mask,
             probe=probe,
             device=device,
             resume=resume,
@@ -197,6 +202,7 @@ def iterate_ptychography(
     acquisition: Acquisition,
     *,
     mask: np.ndarray | None = None,
+    scan_mask: np.ndarray | None = None,
     probe: np.ndarray | None = None,
     device: str = "auto",
     resume: PtychographyResult | str | Path | None = None,
@@ -209,8 +215,8 @@ def iterate_ptychography(
 
     Parameters
     ----------
-    data, acquisition, mask, probe, device, resume, checkpoint, checkpoint_minutes, **options
-        As for `iterative_ptychography`.
+    data, acquisition, mask, scan_mask, probe, device, resume
+        As for `iterative_ptychography`, as are `checkpoint`, `checkpoint_minutes` and the options.
     watch
         Called after every batch; what it raises ends the reconstruction.
 
@@ -220,7 +226,9 @@ def iterate_ptychography(
         After every iteration.
     """
     before = load_ptychography(resume) if isinstance(resume, (str, Path)) else resume
-    run = Run.prepare(data, acquisition, mask, probe, torch_device(device), before, options)
+    run = Run.prepare(
+        data, acquisition, mask, scan_mask, probe, torch_device(device), before, options
+    )
     written = time.monotonic()
     for progress in run.iterations(watch):
         yield progress

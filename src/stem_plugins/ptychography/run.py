@@ -103,6 +103,7 @@ class Run:
     choices: Choices
     words: tuple[str, ...]
     parts: Parts
+    fitted: NDArray[np.bool_]
     held: NDArray[np.bool_]
     fingerprint: str
     before: PtychographyResult | None = None
@@ -121,6 +122,7 @@ class Run:
         data: np.ndarray | da.Array,
         acquisition: Acquisition,
         mask: np.ndarray | None,
+        scan_mask: np.ndarray | None,
         probe: np.ndarray | None,
         device: str,
         before: PtychographyResult | None,
@@ -130,7 +132,7 @@ class Run:
 
         Parameters
         ----------
-        data, acquisition, mask, probe
+        data, acquisition, mask, scan_mask, probe
             As for `iterative_ptychography`.
         device
             Of torch.
@@ -167,8 +169,9 @@ class Run:
             blur=choices.blur,
             batch=choices.batch,
         )
-        held = _held_out(len(geometry.positions), choices)
-        run = cls(objective, choices, words, _start(objective, choices, probe), held, fingerprint)
+        fitted, held = _positions(scan_mask, measured.scan_shape, choices)
+        start = _start(objective, choices, probe)
+        run = cls(objective, choices, words, start, fitted, held, fingerprint)
         if before is not None:
             run.before = before
             run._load(before)
@@ -242,7 +245,7 @@ class Run:
             return PixelatedSolver(
                 self.objective,
                 self.parts,
-                ~self.held,
+                self.fitted,
                 tuple(learn),
                 choices.regularization,
                 stage.expected,
@@ -255,7 +258,7 @@ class Run:
         return GenerativeSolver(
             self.objective,
             self.parts,
-            ~self.held,
+            self.fitted,
             (*learn, *choices.refine),
             tuple(drawn),
             self._generator_settings(),
@@ -476,13 +479,25 @@ def _choices(
     return Choices(**(settings | dict(options)))
 
 
-def _held_out(count: int, choices: Choices) -> NDArray[np.bool_]:
-    """Positions that are not fitted, spread at random."""
-    held = np.zeros(count, bool)
-    number = round(choices.held_out * count)
+def _positions(
+    scan_mask: np.ndarray | None, scan_shape: tuple[int, int], choices: Choices
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Positions that are fitted, and others, spread at random, that only tell how well."""
+    if scan_mask is None:
+        wanted = np.ones(scan_shape, bool)
+    else:
+        wanted = np.asarray(scan_mask)
+        if wanted.shape != scan_shape or wanted.dtype != bool or not wanted.any():
+            raise ValueError(
+                f"scan_mask must be True or False for every scan position, {scan_shape}, and True "
+                f"somewhere, not {wanted.dtype} {wanted.shape}."
+            )
+    places = np.flatnonzero(wanted)
+    number = round(choices.held_out * len(places))
+    held = np.zeros(wanted.size, bool)
     if number:
-        held[np.random.default_rng(choices.seed).choice(count, number, replace=False)] = True
-    return held
+        held[np.random.default_rng(choices.seed).choice(places, number, replace=False)] = True
+    return wanted.ravel() & ~held, held
 
 
 def _start(objective: Objective, choices: Choices, probe: np.ndarray | None) -> Parts:

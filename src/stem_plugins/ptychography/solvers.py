@@ -104,7 +104,9 @@ class PixelatedSolver:
         regularity = self._regularity()
         self._weights = None
         if regularity is not None:
-            weights = torch.from_numpy(regularity.astype(np.float32))[:, None]
+            # The power is that of all slices together, and each has an equal share of it.
+            shared = regularity.astype(np.float32) * parts["object"].shape[1]
+            weights = torch.from_numpy(shared)[:, None]
             self._weights = weights.to(self.objective.device)
         self.minimizer = Minimizer(
             parts, self._evaluate, self.objective.preconditioner(parts, regularity), self._project
