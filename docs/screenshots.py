@@ -19,6 +19,9 @@ from typing import Any
 
 IMAGES = Path(__file__).parent / "images"
 
+#: Scan positions along each axis that are reconstructed, so that it takes a minute.
+PTYCHOGRAPHY_PART = 64
+
 #: After so long nothing is waited for any more [s].
 LONGEST = 3600
 
@@ -112,6 +115,24 @@ def restore(viewer: Any, name: str) -> None:
     save_screenshot(viewer, f"{name}-restore-consistency")
 
 
+def ptychography(viewer: Any, name: str) -> None:
+    """Panel Ptychography: the phase after some iterations, in a part of the scan for its speed."""
+    from stem_plugins.napari.ptychography_model import PtychographySettings
+
+    layer = viewer.layers[0]
+    rows, columns = (min(n, PTYCHOGRAPHY_PART) for n in layer.data.shape[:2])
+    layer.data = layer.data[:rows, :columns]
+    _, panel = viewer.window.add_plugin_dock_widget("stem-plugins", "Ptychography")
+    wait()
+    panel.form.show_settings(PtychographySettings(iterations=12))
+    panel.start()
+    wait(until=lambda: panel.worker is None)
+    if panel.result is None:
+        raise SystemExit(panel.message.text())
+    panel.say("")
+    save_screenshot(viewer, f"{name}-ptychography")
+
+
 def add_dark_field(viewer: Any) -> None:
     """Add the dark-field image of the scan in the viewer."""
     from stem_plugins import annular_detector, virtual_image
@@ -137,6 +158,7 @@ PANELS: dict[str, Callable[[Any, str], None]] = {
     "ricom": ricom_panel,
     "browser": browser,
     "restore": restore,
+    "ptychography": ptychography,
 }
 
 

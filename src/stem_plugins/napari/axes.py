@@ -5,9 +5,11 @@ Lengths are in nm, because scale bars want it; they are in Å everywhere else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from stem_plugins.optics.acquisition import Acquisition
 
-__all__ = ["AXIS_LABELS", "covering_axes", "world_axes"]
+__all__ = ["AXIS_LABELS", "behind", "covering_axes", "world_axes"]
 
 AXIS_LABELS = ("scan y", "scan x", "ky", "kx")
 
@@ -82,3 +84,19 @@ def covering_axes(acquisition: Acquisition, detector_shape: tuple[int, int]) -> 
     axes["scale"] = (*axes["scale"][:2], *sides)
     axes["translate"] = (0.0, 0.0, *middles)
     return axes
+
+
+def behind(front: Mapping[str, tuple], axes: Mapping[str, tuple]) -> dict[str, tuple]:
+    """Put axes behind those that a stack has in front of them, such as its depth.
+
+    Parameters
+    ----------
+    front, axes
+        ``scale``, ``translate``, ``units`` and ``axis_labels``, as from `world_axes`.
+
+    Examples
+    --------
+    >>> behind({"scale": (0.5,)}, {"scale": (0.2, 0.2, 4.0, 4.0)})["scale"]
+    (0.5, 0.2, 0.2, 4.0, 4.0)
+    """
+    return {key: (*front[key], *value) for key, value in axes.items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
 
@@ -97,6 +98,7 @@ class BrowserWidget(QWidget):
         for canvas in (self.scan_canvas, self.diffraction_canvas):
             canvas.stepped.connect(self._step)
         self.unit.currentIndexChanged.connect(lambda _: self._unit_chosen())
+        self.over.toggled.connect(self.scan_canvas.show_over)
         self.add.clicked.connect(self.add_image_to_viewer)
         self.copy.clicked.connect(self.copy_as_python)
 
@@ -146,6 +148,8 @@ class BrowserWidget(QWidget):
     def _close_scan(self) -> None:
         self.stop()
         self.scan = None
+        self.scan_canvas.forget_over()
+        self._offer_over()
         self.patterns.close()
         self.editor.clear()
         self.editor.show(None)
@@ -227,7 +231,37 @@ class BrowserWidget(QWidget):
         center = acquisition.center or tuple((n - 1) / 2 for n in shape[2:])
         self.diffraction_canvas.show_detector_frame(shape[2:], center, self.editor.unit)
         self.scan_canvas.show_probe(*self.probe)
+        self._offer_over()
         self.patterns.show()
+
+    # Images from elsewhere
+
+    def show_over_scan(
+        self, layer: Any, name: str, image: np.ndarray, sampling: tuple[float, float]
+    ) -> None:
+        """Show an image of the scanned field in place of that of the virtual detector.
+
+        Parameters
+        ----------
+        layer
+            Of the scan.
+        name, image
+            What it shows, (y, x) real, of pixels of any size.
+        sampling
+            Its pixel [Å], (y, x); pixel (0, 0) is scan position (0, 0).
+        """
+        self.choice.choose(layer)
+        if self.scan is not None and self.scan.acquisition.scan_step is not None:
+            self.scan_canvas.put_over(name, image, sampling)
+            self._offer_over()
+
+    def _offer_over(self) -> None:
+        """Let the user choose between that image and the virtual detector's, while there is one."""
+        name = self.scan_canvas.over_name
+        self.over.setText(name)
+        self.over.setVisible(bool(name))
+        with quiet(self.over):
+            self.over.setChecked(self.scan_canvas.is_over_shown)
 
     # Virtual detectors
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stem_plugins.napari.axes import covering_axes, world_axes
+from stem_plugins.napari.axes import behind, covering_axes, world_axes
 from stem_plugins.napari.layers import (
     STAND_IN,
     LayerData,
@@ -113,6 +113,7 @@ def join(viewer: ViewerModel, layer_data: LayerData) -> LayerData:
         if covered is None
         else covering_axes(placed, covered)
     )
+    axes = behind({key: tuple(options[key])[:-4] for key in axes}, axes)
     metadata = {**options["metadata"], STAND_IN: stand_ins(calibration, placed, axes)}
     return data, {**options, **axes, "metadata": metadata}, kind
 

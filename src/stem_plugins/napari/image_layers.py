@@ -1,7 +1,8 @@
 """Layers that hold an image or a stack of images, and others on the same grid.
 
 An image over a scan that stands on the scan axes of a 4D viewer, (scan_y, scan_x, 1, 1), counts as
-the image that it is; see `stem_plugins.napari.planes`.
+the image that it is, and (frame, scan_y, scan_x, 1, 1) as the stack; see
+`stem_plugins.napari.planes`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 __all__ = [
+    "DEPTH",
     "VIEW_ONLY",
     "image_layers",
     "image_of",
@@ -40,6 +42,9 @@ __all__ = [
 VIEW_ONLY = "view only"
 
 ANGSTROM_PER_NM = 10.0
+
+#: Label of the axis of a stack whose images are slices of a specimen, from above to below.
+DEPTH = "depth"
 
 #: What places a layer in the viewer's world.
 PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
@@ -69,9 +74,9 @@ def image_layers(viewer: ViewerModel) -> list[Image]:
     Parameters
     ----------
     viewer
-        Any napari viewer.
+        Any napari viewer. Stacks over a scan are slices of a reconstruction, and left out.
     """
-    return [layer for layer in reversed(viewer.layers) if is_image_layer(layer)]
+    return [layer for layer in reversed(viewer.layers) if is_image_layer(layer) and layer.ndim < 5]
 
 
 def image_of(layer: Image) -> np.ndarray | dask.array.Array:
@@ -87,7 +92,7 @@ def image_of(layer: Image) -> np.ndarray | dask.array.Array:
     ndarray or dask.array.Array
         (y, x) or (frame, y, x).
     """
-    return layer.data[:, :, 0, 0] if is_over_scan(layer) else layer.data
+    return layer.data[..., 0, 0] if is_over_scan(layer) else layer.data
 
 
 def image_shape(layer: Image) -> tuple[int, int]:
@@ -98,7 +103,7 @@ def image_shape(layer: Image) -> tuple[int, int]:
     layer
         For which `is_image_layer` holds.
     """
-    y, x = layer.data.shape[:2] if is_over_scan(layer) else layer.data.shape[-2:]
+    y, x = image_of(layer).shape[-2:]
     return int(y), int(x)
 
 
@@ -174,7 +179,7 @@ def layer_like(
             "parameters": dict(parameters),
         },
     }
-    data = image[:, :, None, None] if is_over_scan(layer) else image
+    data = image[..., None, None] if is_over_scan(layer) else image
     return data, options, "image"
 
 
@@ -211,22 +216,29 @@ def measured_images(layer: Image) -> MeasuredImages:
         For which `is_image_layer` holds.
     """
     image, step = image_of(layer), pixel_size(layer)
-    names = ("frame", "y", "x")[-image.ndim :]
+    front = DEPTH if layer.axis_labels[0] == DEPTH else "frame"
+    names = (front, "y", "x")[-image.ndim :]
     axes = [
         {
             "_type": "UniformDataAxis",
             "name": name,
-            "scale": 1.0,
+            "scale": _depth_step(layer) if name == DEPTH else 1.0,
             "offset": 0.0,
-            "units": "" if name == "frame" else "px",
+            "units": {"frame": "", DEPTH: "nm"}.get(name, "px"),
             "size": int(size),
-            "navigate": name == "frame",
+            "navigate": name not in ("y", "x"),
             "index_in_array": index,
         }
         for index, (name, size) in enumerate(zip(names, image.shape, strict=True))
     ]
     images = MeasuredImages(image, tuple(axes))
     return images if step is None else images.with_pixel_size(step)
+
+
+def _depth_step(layer: Image) -> float:
+    """Distance of the slices of a stack [nm]."""
+    step = to_angstrom(abs(float(layer.scale[0])), f"{layer.units[0]:~}")
+    return (step or ANGSTROM_PER_NM) / ANGSTROM_PER_NM
 
 
 def measured_layer(images: MeasuredImages, name: str) -> LayerData:

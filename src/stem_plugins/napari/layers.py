@@ -18,7 +18,7 @@ import numpy as np
 
 from stem_plugins.io.scan import Scan
 from stem_plugins.io.units import to_angstrom, to_milliradian
-from stem_plugins.napari.axes import AXIS_LABELS, covering_axes, world_axes
+from stem_plugins.napari.axes import AXIS_LABELS, behind, covering_axes, world_axes
 from stem_plugins.napari.contrast import image_limits, pattern_limits
 from stem_plugins.optics.acquisition import Acquisition
 
@@ -292,8 +292,9 @@ def acquisition_of(layer: Image) -> Acquisition:
 
 def _steps_of(layer: Image) -> dict[str, list[float]]:
     """Scan step [Å] and detector step [mrad], as far as scale and units of a layer give them."""
-    symbols = [f"{unit:~}" for unit in layer.units]
-    scales = [abs(float(scale)) for scale in layer.scale]
+    # A stack over the scan has its own axis in front of the four.
+    symbols = [f"{unit:~}" for unit in layer.units[-4:]]
+    scales = [abs(float(scale)) for scale in layer.scale[-4:]]
     known: dict[str, Any] = {}
     standing_in = layer.metadata.get(STAND_IN, {})
     step = [to_angstrom(*pair) for pair in zip(scales[:2], symbols[:2], strict=True)]
@@ -371,7 +372,7 @@ def stand_ins(
     """
     parts = {"scan_step": slice(0, 2), "diffraction_step": slice(2, 4)}
     return {
-        name: axes["scale"][part]
+        name: axes["scale"][-4:][part]
         for name, part in parts.items()
         if getattr(acquisition, name) is None and getattr(placed, name) is not None
     }
@@ -381,7 +382,9 @@ def _axes_of(layer: Image, acquisition: Acquisition) -> dict[str, tuple]:
     """Scale, translation and units that a calibration gives to a layer."""
     covered = layer.metadata.get("detector_shape")
     if covered is not None:
-        return covering_axes(acquisition, covered)
+        axes = covering_axes(acquisition, covered)
+        front = {key: tuple(getattr(layer, key))[:-4] for key in axes}
+        return behind({**front, "units": tuple(map(str, front["units"]))}, axes)
     if layer.ndim == 4:
         return world_axes(acquisition, tuple(layer.data.shape[2:4]))
     is_pattern = tuple(layer.axis_labels) == AXIS_LABELS[2:]
@@ -392,5 +395,5 @@ def _axes_of(layer: Image, acquisition: Acquisition) -> dict[str, tuple]:
 
 def _same(before: Any, after: tuple) -> bool:
     if isinstance(after[0], str):
-        return tuple(f"{unit}" for unit in before) == tuple(UNIT_NAMES[unit] for unit in after)
+        return tuple(map(str, before)) == tuple(UNIT_NAMES.get(unit, unit) for unit in after)
     return np.allclose(before, after, rtol=1e-12, atol=0)

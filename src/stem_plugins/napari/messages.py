@@ -29,6 +29,7 @@ NAPARI_WORDS = (
         "Take out the one that you want with the command stem-plugins convert --dataset NAME.",
     ),
     (r"Pass scan_shape=\(rows, columns\)", "Set the scan shape in the riCOM panel"),
+    (r"slices need slice_thickness, their distance", "slices need their distance"),
     (r", or allow overwriting it \(overwrite=True in Python, --overwrite in the shell\)", ""),
 )
 

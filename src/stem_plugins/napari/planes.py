@@ -3,9 +3,9 @@
 napari lines up the axes of its layers from the right. A two-dimensional image over the scan, added
 beside a 4D scan, would therefore land on the detector axes, nanometres on milliradians. So beside a
 4D scan an image over the scan is given two detector axes as well, one pixel long and as wide as the
-whole detector: (scan_y, scan_x, 1, 1). Every axis of the viewer then means one thing, and the
-viewer shows either the scan plane (the images; the 4D layer hidden) or the detector plane (the
-patterns; the images hidden).
+whole detector: (scan_y, scan_x, 1, 1); a stack of images keeps its own axis in front of these.
+Every axis of the viewer then means one thing, and the viewer shows either the scan plane (the
+images; the 4D layer hidden) or the detector plane (the patterns; the images hidden).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stem_plugins.napari.axes import AXIS_LABELS, covering_axes
+from stem_plugins.napari.axes import behind, covering_axes
 from stem_plugins.napari.common_units import join
 from stem_plugins.napari.layers import LayerData, is_scan_layer
 from stem_plugins.napari.view import camera_of, fit_view
@@ -40,6 +40,9 @@ __all__ = [
 #: Order of the last four axes: the last two are on screen.
 PATTERNS, IMAGES = (0, 1, 2, 3), (2, 3, 0, 1)
 
+#: What comes before the two detector axes of an image, or stack, over the scan.
+_WITHOUT = (slice(None),) * 3
+
 #: Where the view could show an image so many times larger, it is fitted to it.
 SMALLEST = 4.0
 
@@ -61,14 +64,14 @@ def on_scan_plane(layer_data: LayerData, detector_shape: tuple[int, int]) -> Lay
     Parameters
     ----------
     layer_data
-        From `stem_plugins.napari.layers.image_layer`.
+        From `stem_plugins.napari.layers.image_layer`, or of a stack of images, with one axis more.
     detector_shape
         Of the scan beside it (ky, kx) [px].
 
     Returns
     -------
     tuple
-        Layer data of shape (scan_y, scan_x, 1, 1), or (scan_y, scan_x, 1, 1, 3) for colours.
+        Layer data of shape (..., scan_y, scan_x, 1, 1), or (scan_y, scan_x, 1, 1, 3) for colours.
 
     Examples
     --------
@@ -82,8 +85,10 @@ def on_scan_plane(layer_data: LayerData, detector_shape: tuple[int, int]) -> Lay
     image, options, kind = layer_data
     metadata = {**options["metadata"], "detector_shape": tuple(detector_shape)}
     axes = covering_axes(metadata["acquisition"], detector_shape)
-    options = {**options, **axes, "axis_labels": AXIS_LABELS, "metadata": metadata}
-    return image[:, :, None, None], options, kind
+    ndim = len(options["scale"])
+    own = {"translate": (0.0,) * ndim, **options}
+    axes = behind({key: tuple(own[key])[:-2] for key in axes}, axes)
+    return image[(*_WITHOUT[:ndim], None, None)], {**options, **axes, "metadata": metadata}, kind
 
 
 def is_over_scan(layer: Layer) -> bool:
@@ -108,13 +113,10 @@ def flat_image(layer: Image) -> np.ndarray:
     Returns
     -------
     ndarray
-        (scan_y, scan_x), or (scan_y, scan_x, 3) for colours.
+        (scan_y, scan_x), (scan_y, scan_x, 3) for colours, or (frame, scan_y, scan_x) of a stack.
     """
-    return _flat(np.asarray(layer.data), is_over_scan(layer))
-
-
-def _flat(data: np.ndarray, over_scan: bool) -> np.ndarray:
-    return data[:, :, 0, 0] if over_scan else data
+    data = np.asarray(layer.data)
+    return data[(*_WITHOUT[: layer.ndim - 2], 0, 0)] if is_over_scan(layer) else data
 
 
 def set_flat_image(layer: Image, image: np.ndarray) -> None:
@@ -125,9 +127,9 @@ def set_flat_image(layer: Image, image: np.ndarray) -> None:
     layer
         Image layer, flat or on the scan plane; its array is written to.
     image
-        (scan_y, scan_x), or (scan_y, scan_x, 3) for colours.
+        (scan_y, scan_x), (scan_y, scan_x, 3) for colours, or (frame, scan_y, scan_x) of a stack.
     """
-    data = image[:, :, None, None] if is_over_scan(layer) else image
+    data = image[(*_WITHOUT[: layer.ndim - 2], None, None)] if is_over_scan(layer) else image
     if layer.data.shape == data.shape and layer.data.dtype == data.dtype:
         # Twice as fast as a new array, for which the viewer lays out all its axes anew.
         layer.data[...] = data
@@ -215,7 +217,7 @@ def _point_into(viewer: ViewerModel, layer: Image) -> None:
 
 def _field(layer: Image) -> np.ndarray:
     """First and last scan position of an image over the scan, in the viewer's world."""
-    return np.asarray(layer.extent.world)[:, :2]
+    return np.asarray(layer.extent.world)[:, -4:-2]
 
 
 def show_images(viewer: ViewerModel) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "corrected_layer",
     "estimate_shifts",
     "fits_grid",
+    "our_warnings",
     "restore_images",
     "result_layers",
 ]
@@ -164,10 +165,10 @@ def restore_images(
             for name in names:
                 maps[name][index] = getattr(evidence, name)
     shaped = {name: values.reshape(images.shape) for name, values in maps.items()}
-    return Maps(shaped.pop("restored"), shaped, _said(caught))
+    return Maps(shaped.pop("restored"), shaped, our_warnings(caught))
 
 
-def _said(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
+def our_warnings(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
     """Our warnings, each once; those of other threads meanwhile go where they belong."""
     ours = []
     for warning in caught:

@@ -12,7 +12,7 @@ from stem_plugins.optics.acquisition import Acquisition
 if TYPE_CHECKING:
     from napari.layers import Image
 
-__all__ = ["ScanSource", "python_code", "source_of"]
+__all__ = ["ScanSource", "acquisition_code", "python_code", "source_of"]
 
 #: Lines that make ``images[name]``, and what they import.
 _IMAGES = {
@@ -142,7 +142,7 @@ def python_code(
         f"from stem_plugins.imaging import {', '.join(sorted(used))}\n"
         f"{source.imports}\n\n"
         f"{source.statement}\n"
-        f"acquisition = {_acquisition_code(acquisition)}  # keV, mrad, Å, px, degrees\n"
+        f"acquisition = {acquisition_code(acquisition)}  # keV, mrad, Å, px, degrees\n"
         f"{annulus}"
         f"result = moments({', '.join(['scan.data', *options])}).compute()\n"
         f"field = vector_field(result.com, acquisition{descan})\n"
@@ -150,7 +150,19 @@ def python_code(
     )
 
 
-def _acquisition_code(acquisition: Acquisition) -> str:
+def acquisition_code(acquisition: Acquisition) -> str:
+    """Write a calibration as Python does.
+
+    Parameters
+    ----------
+    acquisition
+        What is unknown is left out.
+
+    Examples
+    --------
+    >>> acquisition_code(Acquisition(scan_step=2))
+    'Acquisition(scan_step=(2.0, 2.0))'
+    """
     values = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in acquisition.to_dict().items()

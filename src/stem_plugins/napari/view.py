@@ -55,6 +55,9 @@ def fit_view(viewer: ViewerModel) -> None:
     """
     shown = [layer for layer in viewer.layers if layer.visible]
     if shown and "layers" in inspect.signature(viewer.reset_view).parameters:
+        if all(layer.ndim < viewer.dims.ndim for layer in shown):
+            # napari fails unless one of them has all of its axes; a stack covers the same field.
+            shown += [layer for layer in viewer.layers if layer.ndim == viewer.dims.ndim][-1:]
         viewer.reset_view(layers=shown)
     else:
         viewer.reset_view()

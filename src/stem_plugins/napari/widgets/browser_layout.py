@@ -98,7 +98,15 @@ def _scan_side(browser: BrowserWidget) -> QWidget:
         "Drag in the image, or press the arrow keys (Shift: by ten); Shift and drag moves the view"
     )
     browser.probe_label.setMinimumHeight(browser.unit.sizeHint().height())
-    return _column(browser.scan_canvas, browser.probe_label)
+    browser.over = QCheckBox()
+    browser.over.setToolTip("Show this image of the field, or that of the virtual detector")
+    browser.over.hide()
+    below = QWidget()
+    row = QHBoxLayout(below)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.addWidget(browser.probe_label, 1)
+    row.addWidget(browser.over)
+    return _column(browser.scan_canvas, below)
 
 
 def _diffraction_side(browser: BrowserWidget) -> QWidget:

@@ -192,10 +192,10 @@ class DetectorImage(QObject):
     def _show_title(self, is_exact: bool = True) -> None:
         detector = self._editor.active
         if self.images is None or detector is None:
-            self._canvas.title.setText("Scan")
+            self._canvas.say_title("Scan")
             return
         binned = self.images.binned
         quality = f" (patterns binned {binned.factor} × {binned.factor})"
         if not binned.is_complete:
             quality = f" ({binned.rows_done} of {binned.scan_shape[0]} rows)"
-        self._canvas.title.setText(f"Scan: {detector.name}{'' if is_exact else quality}")
+        self._canvas.say_title(f"Scan: {detector.name}{'' if is_exact else quality}")

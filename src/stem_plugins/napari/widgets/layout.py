@@ -29,9 +29,10 @@ from stem_plugins.napari.widgets.plots import Plots
 from stem_plugins.napari.widgets.words import Words
 
 if TYPE_CHECKING:
+    from stem_plugins.napari.widgets.ptychography import PtychographyPanel
     from stem_plugins.napari.widgets.ricom import RicomPanel
 
-__all__ = ["WIDTH", "lay_out"]
+__all__ = ["WIDTH", "Scrolled", "lay_out", "scan_row", "view_row"]
 
 #: Of the panel [px]: what its forms need; the rest of the window is for the images.
 WIDTH = 420
@@ -40,7 +41,7 @@ WIDTH = 420
 LEAST_HEIGHT = 90
 
 
-class _Scrolled(QScrollArea):
+class Scrolled(QScrollArea):
     """A form that is as wide as it wants, and has a scroll bar where the window is low."""
 
     def __init__(self, form: QWidget) -> None:
@@ -67,10 +68,10 @@ def lay_out(panel: RicomPanel) -> None:
     column = QVBoxLayout(panel)
     column.setSpacing(6)
     panel.setMinimumWidth(WIDTH)
-    column.addLayout(_scan(panel))
+    column.addLayout(scan_row(panel))
     column.addLayout(_shape(panel))
     column.addLayout(_run(panel))
-    column.addLayout(_view(panel))
+    column.addLayout(view_row(panel))
     splitter = QSplitter(Qt.Orientation.Vertical)
     splitter.setChildrenCollapsible(False)
     splitter.addWidget(_controls(panel))
@@ -84,7 +85,14 @@ def lay_out(panel: RicomPanel) -> None:
     column.addLayout(_output(panel))
 
 
-def _scan(panel: RicomPanel) -> QHBoxLayout:
+def scan_row(panel: RicomPanel | PtychographyPanel) -> QHBoxLayout:
+    """Make the row that chooses the scan.
+
+    Parameters
+    ----------
+    panel
+        Gets the widgets as attributes.
+    """
     row = QHBoxLayout()
     panel.scans = QComboBox()
     panel.scans.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -135,7 +143,14 @@ def _run(panel: RicomPanel) -> QHBoxLayout:
     return row
 
 
-def _view(panel: RicomPanel) -> QHBoxLayout:
+def view_row(panel: RicomPanel | PtychographyPanel) -> QHBoxLayout:
+    """Make the row that chooses what the viewer shows, for `PlaneView`.
+
+    Parameters
+    ----------
+    panel
+        Gets the widgets as attributes.
+    """
     row = QHBoxLayout()
     panel.images_view, panel.patterns_view = QPushButton("Images"), QPushButton("Patterns")
     panel.view_buttons = QButtonGroup(panel)
@@ -160,9 +175,9 @@ def _controls(panel: RicomPanel) -> QTabWidget:
     column.addWidget(panel.kernel_form)
     column.addStretch(1)
     panel.orientation, panel.calibration = OrientationForm(), CalibrationForm()
-    panel.controls.addTab(_Scrolled(images), "Images")
-    panel.controls.addTab(_Scrolled(panel.orientation), "Orientation and centre")
-    panel.controls.addTab(_Scrolled(panel.calibration), "Calibration")
+    panel.controls.addTab(Scrolled(images), "Images")
+    panel.controls.addTab(Scrolled(panel.orientation), "Orientation and centre")
+    panel.controls.addTab(Scrolled(panel.calibration), "Calibration")
     return panel.controls
 
 

@@ -19,7 +19,7 @@ from stem_plugins.napari.widgets.pictures import Circle, PictureView
 from stem_plugins.napari.widgets.worker import start_worker
 from stem_plugins.optics.acquisition import Acquisition
 
-__all__ = ["Plots"]
+__all__ = ["DrawnWhenSeen", "Plots", "in_text_color"]
 
 ANGSTROM_PER_NM = 10.0
 
@@ -30,26 +30,14 @@ KERNEL_PAUSE = 150
 FAINTEST = 1e-4
 
 
-class Plots(QTabWidget):
-    """Three tabs: FFT of the result, mean pattern with the detector, kernel with its transfer."""
+class DrawnWhenSeen(QTabWidget):
+    """Tabs with plots that are drawn as soon as somebody looks at them, and no sooner."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.fourier = PictureView("The Fourier transform of the image appears here.")
-        self.pattern = PictureView("The mean pattern appears here after a run.")
-        self.kernel = KernelPlot()
-        self.addTab(self.fourier, "FFT")
-        self.addTab(self.pattern, "Mean pattern")
-        self.addTab(self.kernel, "Kernel")
         self.setMinimumHeight(170)
         self._due: dict[QWidget, Callable[[], None]] = {}
         self.currentChanged.connect(lambda _: self._draw_seen())
-
-    def clear_scan(self) -> None:
-        """Show nothing of a scan that was seen before."""
-        self._due.clear()
-        self.fourier.clear()
-        self.pattern.clear()
 
     def showEvent(self, event: Any) -> None:
         """Make up for what was asked while nobody looked; called by Qt."""
@@ -64,6 +52,44 @@ class Plots(QTabWidget):
     def _draw_seen(self) -> None:
         if self.isVisible() and self.currentWidget() in self._due:
             self._due.pop(self.currentWidget())()
+
+
+def in_text_color(widget: QWidget, axes: Any) -> None:
+    """Draw axes of matplotlib in the colour of a widget's text, on its own background.
+
+    Parameters
+    ----------
+    widget
+        That the axes are in.
+    axes
+        Of matplotlib.
+    """
+    color = widget.palette().text().color().name()
+    axes.set_facecolor("none")
+    axes.tick_params(colors=color, labelsize=7)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set(color=color, fontsize=8)
+    for spine in axes.spines.values():
+        spine.set_color(color)
+
+
+class Plots(DrawnWhenSeen):
+    """Three tabs: FFT of the result, mean pattern with the detector, kernel with its transfer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fourier = PictureView("The Fourier transform of the image appears here.")
+        self.pattern = PictureView("The mean pattern appears here after a run.")
+        self.kernel = KernelPlot()
+        self.addTab(self.fourier, "FFT")
+        self.addTab(self.pattern, "Mean pattern")
+        self.addTab(self.kernel, "Kernel")
+
+    def clear_scan(self) -> None:
+        """Show nothing of a scan that was seen before."""
+        self._due.clear()
+        self.fourier.clear()
+        self.pattern.clear()
 
     def show_image(
         self, name: str, image: np.ndarray, settings: RicomSettings, acquisition: Acquisition
@@ -233,17 +259,8 @@ class KernelPlot(QWidget):
             bbox_to_anchor=(1, 1),
             ncols=2,
         )
-        self._style()
+        in_text_color(self, self.axes)
         self.canvas.draw_idle()
-
-    def _style(self) -> None:
-        grey = self.palette().text().color().name()
-        self.axes.set_facecolor("none")
-        self.axes.tick_params(colors=grey, labelsize=7)
-        for label in (self.axes.xaxis.label, self.axes.yaxis.label):
-            label.set(color=grey, fontsize=8)
-        for spine in self.axes.spines.values():
-            spine.set_color(grey)
 
 
 def _kernel_and_transfer(

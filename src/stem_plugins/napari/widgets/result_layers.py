@@ -1,4 +1,4 @@
-"""The result images of the riCOM panel as layers of the main viewer."""
+"""The result images of a panel as layers of the main viewer, over the scan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stem_plugins.napari.contrast import image_limits
-from stem_plugins.napari.layers import image_layer, set_acquisition
+from stem_plugins.napari.layers import LayerData, image_layer, set_acquisition
 from stem_plugins.napari.planes import (
     add_image_over_scan,
     set_flat_image,
@@ -103,17 +103,48 @@ class ResultLayers:
                 contrast_limits=limits,
                 colormap="coolwarm" if name in SIGNED else "gray",
             )
-            layer = self._layers[name] = add_image_over_scan(self._viewer, layer_data, scan)
-            self.show_names(self._named)
-            if len(self._layers) == 1:
-                fit_view(self._viewer)  # what was seen before may be another scan
+            self._add(name, layer_data, scan)
         else:
             set_flat_image(layer, image)
             self._thumbnails_due.add(name)
             layer.metadata.update(unit=unit, parameters=dict(parameters))
-            if limits is not None and tuple(layer.contrast_limits) == self._limits.get(name):
-                _set_limits(layer, limits)
-        if limits is not None and tuple(layer.contrast_limits) == limits:
+        if limits is not None:
+            self._follow_limits(name, limits)
+
+    def show_stack(self, name: str, layer_data: LayerData, scan: Image) -> None:
+        """Show a stack of images over the scan: in its layer, or in a new one.
+
+        Parameters
+        ----------
+        name
+            Of the stack.
+        layer_data
+            Of (frame, y, x), as for `stem_plugins.napari.planes.on_scan_plane`.
+        scan
+            Layer of the scan.
+        """
+        images, options, _ = layer_data
+        layer = self._layers.get(name)
+        if layer is None:
+            self._add(name, layer_data, scan)
+        else:
+            set_flat_image(layer, images)
+            self._thumbnails_due.add(name)
+            layer.metadata.update(options["metadata"])
+        self._follow_limits(name, options["contrast_limits"])
+
+    def _add(self, name: str, layer_data: LayerData, scan: Image) -> None:
+        self._layers[name] = add_image_over_scan(self._viewer, layer_data, scan)
+        self.show_names(self._named)
+        if len(self._layers) == 1:
+            fit_view(self._viewer)  # what was seen before may be another scan
+
+    def _follow_limits(self, name: str, limits: tuple[float, float]) -> None:
+        """Let the contrast follow the values, until a user sets it."""
+        layer = self._layers[name]
+        if tuple(layer.contrast_limits) == self._limits.get(name):
+            _set_limits(layer, limits)
+        if tuple(layer.contrast_limits) == tuple(limits):
             self._limits[name] = limits
 
     def remove(self, name: str) -> None:

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
+from stem_plugins.napari.planes import flat_image
 from stem_plugins.napari.widgets.words import words_of
 from stem_plugins.napari.writer import save_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from napari.layers import Image
 
 __all__ = ["ask_and_save", "result_paths", "save_results"]
 
 COLOR_SUFFIXES = (".tif", ".png")
+KINDS = "colours fit into .tif and .png only, stacks into all others"
 SUFFIXES = (".tif", ".zspy", ".hspy", ".png", ".npy")
 
 
@@ -70,7 +72,7 @@ def save_results(
     """
     layers = {name: layer for name, layer in results if _fits(path, layer)}
     if not layers:
-        raise ValueError(f"Colours fit into {' and '.join(COLOR_SUFFIXES)} files only.")
+        raise ValueError(f"None of the images fits into a file of this kind: {KINDS}.")
     paths = result_paths(path, layers)
     existing = [target.name for target in paths.values() if target.exists()]
     if existing and not overwrite:
@@ -81,10 +83,19 @@ def save_results(
 
 
 def _fits(path: str | Path, layer: Image) -> bool:
-    return not layer.rgb or Path(path).suffix.lower() in COLOR_SUFFIXES
+    suffix = Path(path).suffix.lower()
+    if suffix == ".png" and flat_image(layer).ndim - bool(layer.rgb) > 2:
+        return False
+    return not layer.rgb or suffix in COLOR_SUFFIXES
 
 
-def ask_and_save(parent: QWidget, results: Iterable[tuple[str, Image]], name: str) -> str:
+def ask_and_save(
+    parent: QWidget,
+    results: Iterable[tuple[str, Image]],
+    name: str,
+    *,
+    whole: Mapping[str, Callable[[Path, bool], object]] | None = None,
+) -> str:
     """Ask for a name and save all result images.
 
     Parameters
@@ -95,34 +106,42 @@ def ask_and_save(parent: QWidget, results: Iterable[tuple[str, Image]], name: st
         The images by name.
     name
         To suggest.
+    whole
+        Further formats by suffix: each is called with the path, and whether an existing file may be
+        replaced, and writes everything into that one file.
 
     Returns
     -------
     str
         What was done, or why not, for the user; empty when the user changed their mind.
     """
-    results = list(results)
+    results, whole = list(results), whole or {}
     if not results:
         return "There are no images yet: run first."
     chosen, selected_filter = QFileDialog.getSaveFileName(
         parent,
         "Save all images of the panel, each as NAME_IMAGE",
         name,
-        ";;".join(f"{suffix} (*{suffix})" for suffix in SUFFIXES),
+        ";;".join(f"{suffix} (*{suffix})" for suffix in (*SUFFIXES, *whole)),
     )
     if not chosen:
         return ""
     path = Path(chosen if Path(chosen).suffix else chosen + selected_filter.split(" ")[0])
+    into_one = whole.get(path.suffix.lower())
+    targets = [path] if into_one else result_paths(path, dict(results)).values()
     overwrite = False
-    if any(target.exists() for target in result_paths(path, dict(results)).values()):
+    if any(target.exists() for target in targets):
         answer = QMessageBox.question(parent, "Save", "Some files exist already. Replace them?")
         overwrite = answer == QMessageBox.StandardButton.Yes
         if not overwrite:
             return ""
     try:
+        if into_one:
+            into_one(path, overwrite)
+            return f"Saved {path.name}."
         written = save_results(path, results, overwrite=overwrite)
     except (ValueError, OSError) as error:
         return words_of(error)
     left_out = [name for name, layer in results if not _fits(path, layer)]
-    note = f" {', '.join(left_out)}: colours fit into .tif and .png only." if left_out else ""
+    note = f" Not {', '.join(left_out)}: {KINDS}." if left_out else ""
     return f"Saved {', '.join(file.name for file in written)}.{note}"

@@ -1,0 +1,405 @@
+"""What the panel Ptychography does, without its widgets: settings, checks, thread and layers.
+
+The array functions yield their progress; between the thread that runs them and the panel stands a
+`Reconstruction`, which the panel looks at, pauses and stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stem_plugins.lazy.blocks import thread_count
+from stem_plugins.napari.axes import AXIS_LABELS
+from stem_plugins.napari.contrast import image_limits
+from stem_plugins.napari.image_layers import DEPTH
+from stem_plugins.napari.layers import LayerData
+from stem_plugins.napari.restoration import StoppedError, our_warnings
+from stem_plugins.optics.acquisition import FIELDS, Acquisition
+from stem_plugins.optics.electrons import wavelength
+from stem_plugins.optics.probe import probe_radius
+from stem_plugins.ptychography.geometry import NEEDED, scan_geometry
+
+if TYPE_CHECKING:
+    from stem_plugins.ptychography.result import PtychographyResult
+    from stem_plugins.ptychography.run import Progress
+
+__all__ = [
+    "OBJECT_TYPES",
+    "PRIORS",
+    "PROBE_PRIORS",
+    "Check",
+    "PtychographySettings",
+    "Reconstruction",
+    "check_scan",
+    "images_of",
+    "layer_acquisition",
+    "parameters_of",
+    "reconstruct",
+    "slices_layer",
+    "spare_threads",
+]
+
+#: Choices as the panel words them, and as `stem_plugins.iterative_ptychography` does.
+PRIORS = {"Deep generative prior": "dgp", "Pixelated": "pixelated"}
+PROBE_PRIORS = {
+    "Automatic": None,
+    "Pixelated": "pixelated",
+    "Parametric (aberrations)": "parametric",
+    "Fixed": "fixed",
+    "Deep generative prior": "dgp",
+}
+OBJECT_TYPES = {
+    "Phase": "phase",
+    "Potential (phase ≥ 0)": "potential",
+    "Complex (absorbs too)": "complex",
+}
+
+#: What results say of their end while it is to come.
+UNFINISHED = "not finished"
+
+#: Between two results that are shown while it runs, at least [s].
+BETWEEN_RESULTS = 0.5
+
+#: How often a thread that pauses looks whether it is to go on [s].
+PAUSED = 0.1
+
+ANGSTROM_PER_NM = 10.0
+
+TORCH = "Ptychography needs PyTorch, which is not installed: pip install 'stem-plugins[torch]'."
+
+
+@dataclasses.dataclass(frozen=True)
+class PtychographySettings:
+    """Choices of the panel; parameters of `stem_plugins.iterative_ptychography`."""
+
+    prior: str = "dgp"
+    probe_prior: str | None = None
+    object_type: str = "phase"
+    slices: int = 1
+    slice_thickness: float | None = None
+    probe_modes: int = 1
+    refine: tuple[str, ...] = ()
+    iterations: int | None = None
+    polish: int = 0
+
+    def options(self) -> dict[str, Any]:
+        """Return what is not as by default; the thickness of a single slice says nothing."""
+        found = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
+        if self.slices == 1:
+            found.pop("slice_thickness", None)
+        if self.prior == "pixelated" and self.probe_prior != "dgp":
+            found.pop("polish", None)
+        return {"prior": self.prior, **found}
+
+    def continued(self) -> dict[str, Any]:
+        """Return the options that may change when a reconstruction goes on."""
+        kept = self.options()
+        return {name: kept[name] for name in ("iterations", "polish") if name in kept}
+
+    def begins_anew(self, other: PtychographySettings) -> bool:
+        """Whether other settings cannot go on where these came to."""
+        same = {"iterations": self.iterations, "polish": self.polish}
+        return self.options() != dataclasses.replace(other, **same).options()
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """What a calibration says before anything runs.
+
+    Parameters
+    ----------
+    problem
+        Why nothing can be reconstructed; empty: it can.
+    size
+        Probe, window and overlap in words.
+    notes
+        What is taken as zero, since it is unknown.
+    """
+
+    problem: str = ""
+    size: str = ""
+    notes: str = ""
+
+
+def check_scan(shape: tuple[int, ...], acquisition: Acquisition) -> Check:
+    """Look whether a scan can be reconstructed with a calibration; no pattern is read.
+
+    Parameters
+    ----------
+    shape
+        (scan_y, scan_x, ky, kx).
+    acquisition
+        Its calibration.
+
+    Examples
+    --------
+    >>> print(check_scan((9, 9, 32, 32), Acquisition(scan_step=1, diffraction_step=2)).problem)
+    Unknown: beam energy [keV], convergence semi-angle [mrad]. Enter it in the tab Calibration.
+    >>> acquisition = Acquisition(
+    ...     beam_energy=300, convergence_angle=20, scan_step=1.0, diffraction_step=2.0, defocus=60
+    ... )
+    >>> print(check_scan((9, 9, 32, 32), acquisition).size)
+    Probe 0.36 nm wide in a window of 0.98 nm; steps of 0.1 nm overlap by 72 %. Pixel 0.031 nm.
+    """
+    missing = [FIELDS[name][0] for name in NEEDED if getattr(acquisition, name) is None]
+    if missing:
+        return Check(f"Unknown: {', '.join(missing)}. Enter it in the tab Calibration.")
+    try:
+        geometry = scan_geometry((shape[0], shape[1]), (shape[2], shape[3]), acquisition)
+    except ValueError as error:
+        return Check(str(error))
+    assert acquisition.beam_energy is not None
+    assert acquisition.diffraction_step is not None
+    diameter = 2 * probe_radius(acquisition) / ANGSTROM_PER_NM
+    angle = max(acquisition.diffraction_step) * 1e-3
+    window = wavelength(acquisition.beam_energy) / angle / ANGSTROM_PER_NM
+    step = max(geometry.scan_step) / ANGSTROM_PER_NM
+    size = (
+        f"Probe {diameter:.2g} nm wide in a window of {window:.2g} nm; steps of {step:.2g} nm "
+        f"overlap by {100 * (1 - step / diameter):.0f} %. "
+        f"Pixel {min(geometry.scan_sampling) / ANGSTROM_PER_NM:.2g} nm."
+    )
+    unknown = {"defocus": acquisition.defocus, "scan rotation": acquisition.scan_rotation}
+    zero = [name for name, value in unknown.items() if value is None]
+    notes = ""
+    if zero:
+        notes = f"Taken as zero, since unknown: {' and '.join(zero)}."
+    if "scan rotation" in zero:
+        notes += " The riCOM panel estimates the rotation."
+    return Check("", size, notes)
+
+
+def spare_threads() -> int:
+    """Processor threads of a reconstruction: one core is left for the viewer."""
+    return max(1, thread_count() - 1)
+
+
+class Reconstruction:
+    """Between the thread that reconstructs and the panel that looks.
+
+    Attributes
+    ----------
+    now : Progress or None
+        The last that the thread has told.
+    shown : PtychographyResult or None
+        The last result, a new one at most every half second.
+    words : tuple of str
+        What was warned of, each once.
+    stages : dict
+        First iteration of each stage, by its name.
+    """
+
+    def __init__(self) -> None:
+        self.now: Progress | None = None
+        self.shown: PtychographyResult | None = None
+        self.words: tuple[str, ...] = ()
+        self.stages: dict[str, int] = {}
+        self._stopped, self._paused = threading.Event(), threading.Event()
+        self._last: Progress | None = None
+        self._shown_at = -np.inf
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the thread waits, or will wait after the batch that it is at."""
+        return self._paused.is_set()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the thread ends after the batch that it is at."""
+        return self._stopped.is_set()
+
+    def pause(self, paused: bool = True) -> None:
+        """Wait after the present batch, or go on."""
+        (self._paused.set if paused else self._paused.clear)()
+
+    def stop(self) -> None:
+        """End after the present batch."""
+        self._stopped.set()
+
+    def watch(self, progress: Progress) -> None:
+        """Take what the thread tells after every batch; hold it, or end it by `StoppedError`."""
+        self.now = progress
+        self.stages.setdefault(progress.stage, progress.iteration)
+        self._hold()
+
+    def _hold(self) -> None:
+        """Wait while the run is paused; end it where no more is wanted."""
+        if self.is_paused:
+            self._show(self._last)
+        while self.is_paused and not self.is_stopped:
+            time.sleep(PAUSED)
+        if self.is_stopped:
+            raise StoppedError
+
+    def iterated(self, progress: Progress) -> None:
+        """Take what the thread tells after every iteration; as `watch`."""
+        self.now = self._last = progress
+        self.stages.setdefault(progress.stage, progress.iteration - 1)
+        # The very last state can be continued only as it is now, not after all has come to its end.
+        self._show(progress, at_once=progress.iteration >= progress.iterations)
+        self._hold()
+
+    def finish(self) -> PtychographyResult | None:
+        """Return the result after the last iteration; `None` before the first."""
+        last = self._last
+        if last is not None and last.iteration < last.iterations and not self.is_stopped:
+            self.shown = last.result()  # which says why it has ended early
+        self._show(last, at_once=True)
+        return self.shown
+
+    def _show(self, progress: Progress | None, *, at_once: bool = False) -> None:
+        if progress is None or self._is_shown(progress):
+            return
+        if at_once or time.monotonic() - self._shown_at >= BETWEEN_RESULTS:
+            self.shown = progress.result()
+            self._shown_at = time.monotonic()
+
+    def _is_shown(self, progress: Progress) -> bool:
+        return self.shown is not None and len(self.shown.losses) == progress.iteration
+
+
+def reconstruct(
+    data: Any,
+    acquisition: Acquisition,
+    options: dict[str, Any],
+    before: PtychographyResult | None,
+    control: Reconstruction,
+) -> PtychographyResult | None:
+    """Reconstruct a scan, watched and held by a `Reconstruction`.
+
+    Parameters
+    ----------
+    data, acquisition
+        Of the scan.
+    options
+        From `PtychographySettings.options`, or `~PtychographySettings.continued`.
+    before
+        A result to go on from.
+    control
+        Hears of all that happens.
+
+    Returns
+    -------
+    PtychographyResult or None
+        As far as it came; ``None`` if there was no iteration.
+
+    Raises
+    ------
+    ValueError, OSError, ImportError, MemoryError
+        It cannot be done; the message says why.
+    """
+    with _torch_at_hand():
+        from stem_plugins.lazy.processors import torch_threads
+        from stem_plugins.ptychography.reconstruct import iterate_ptychography
+    stopped = "all iterations done"
+    with torch_threads(spare_threads()):
+        states = iterate_ptychography(
+            data, acquisition, resume=before, watch=control.watch, **options
+        )
+        try:
+            progress = _first(states, control)
+            while progress is not None:
+                control.iterated(progress)
+                progress = next(states, None)
+        except StoppedError:
+            stopped = "cancelled"
+        result = control.finish()
+    if result is None or result.stopped != UNFINISHED:
+        return result
+    return dataclasses.replace(result, stopped=stopped)
+
+
+def _first(states: Iterator[Progress], control: Reconstruction) -> Progress | None:
+    """First iteration, with the warnings of the look at the data."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            return next(states, None)
+        finally:
+            control.words = our_warnings(caught)
+
+
+@contextlib.contextmanager
+def _torch_at_hand() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise ImportError(TORCH) from error
+        raise
+
+
+def images_of(result: PtychographyResult) -> dict[str, tuple[np.ndarray, str]]:
+    """Images over the scan that a result holds, by name, with the unit of their values.
+
+    The most telling one comes last, so that it is the topmost layer.
+
+    Parameters
+    ----------
+    result
+        Of `reconstruct`.
+    """
+    images = {}
+    if result.absorption is not None:
+        images["absorption"] = (result.absorption.sum(axis=0), "")
+    return {**images, "phase": (result.phase, "rad")}
+
+
+def layer_acquisition(result: PtychographyResult) -> Acquisition:
+    """Calibration of the images of a result, whose pixels are finer than the scan's."""
+    return result.acquisition.replace(scan_step=result.sampling)
+
+
+def parameters_of(result: PtychographyResult) -> dict[str, Any]:
+    """What made a result, for files."""
+    return {
+        "method": "iterative ptychography",
+        **result.settings,
+        "stopped": result.stopped,
+        "acquisition": result.acquisition.to_dict(),
+    }
+
+
+def slices_layer(result: PtychographyResult, name: str) -> LayerData:
+    """Layer of the slices of a result, one behind the other along the beam.
+
+    Parameters
+    ----------
+    result
+        With several slices.
+    name
+        Of the layer.
+
+    Returns
+    -------
+    tuple
+        Layer data for napari, (slice, y, x), in nm along all three axes.
+    """
+    assert result.slice_thickness is not None
+    steps = (result.slice_thickness, *result.sampling)
+    options = {
+        "name": name,
+        "scale": tuple(step / ANGSTROM_PER_NM for step in steps),
+        "translate": (0.0, 0.0, 0.0),
+        "units": ("nm",) * 3,
+        "axis_labels": (DEPTH, *AXIS_LABELS[:2]),
+        "contrast_limits": image_limits(result.slices),
+        "metadata": {
+            "acquisition": layer_acquisition(result),
+            "unit": "rad",
+            "parameters": parameters_of(result),
+        },
+    }
+    return np.array(result.slices), options, "image"

@@ -1,0 +1,386 @@
+"""The panel Ptychography: phase and probe from a scan, watched while they are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QWidget
+
+from stem_plugins.napari.common_units import agree_on_units, keep_units_alike
+from stem_plugins.napari.layers import acquisition_of, scan_from_layer, set_acquisition
+from stem_plugins.napari.ptychography_code import python_code
+from stem_plugins.napari.ptychography_model import (
+    PtychographySettings,
+    Reconstruction,
+    check_scan,
+    reconstruct,
+    spare_threads,
+)
+from stem_plugins.napari.ricom_code import source_of
+from stem_plugins.napari.view import scale_bar_of
+from stem_plugins.napari.widgets.closing import StopWhenClosed
+from stem_plugins.napari.widgets.layer_choice import LayerChoice
+from stem_plugins.napari.widgets.layout import WIDTH
+from stem_plugins.napari.widgets.plane_view import PlaneView
+from stem_plugins.napari.widgets.ptychography_images import ReconstructionImages, title_of
+from stem_plugins.napari.widgets.ptychography_layout import lay_out
+from stem_plugins.napari.widgets.saving import ask_and_save
+from stem_plugins.napari.widgets.words import words_of
+from stem_plugins.napari.widgets.worker import is_alive, start_worker
+from stem_plugins.optics.acquisition import Acquisition
+
+if TYPE_CHECKING:
+    from stem_plugins.ptychography.result import PtychographyResult
+
+__all__ = ["PtychographyPanel"]
+
+#: How often the thread is looked at [ms].
+LOOK = 100
+
+#: Steps of the progress bar.
+STEPS = 1000
+
+ANEW = "Start begins anew with these options; Continue takes more iterations and a polish only."
+OTHER_CALIBRATION = (
+    "The calibration is another one than that of the result: Start begins anew with it."
+)
+NOTHING_LEFT = "There is nothing left to do: raise Iterations to continue."
+
+
+class PtychographyPanel(QWidget):
+    """Dock widget for iterative ptychography of a scan.
+
+    The `Acquisition` lives in the scan's layer; a `Reconstruction` stands between the thread that
+    works and the widgets that show what it finds.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer; napari passes it by the name of this parameter.
+    """
+
+    def __init__(self, napari_viewer) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        self.viewer = napari_viewer
+        self.worker: Any = None
+        self.control = Reconstruction()
+        self.result: PtychographyResult | None = None
+        self._made_with = (PtychographySettings(), Acquisition())
+        self._shown = Acquisition()  # in the form
+        lay_out(self)
+        self.closing = StopWhenClosed(self, self.stop, self._let_go)
+        self.chosen_scan = LayerChoice(napari_viewer, self.scans)
+        self.images = ReconstructionImages(napari_viewer, self)
+        self.plane_view = PlaneView(self)
+        self._look = QTimer(self)
+        self._look.setInterval(LOOK)
+        self._connect()
+        keep_units_alike(napari_viewer)
+        self._show_running()
+        self._open(self.chosen_scan.layer)
+        self.chosen_scan.list_layers()
+
+    def sizeHint(self) -> QSize:
+        """Size that the dock asks for; called by Qt."""
+        return QSize(WIDTH, 820)
+
+    # Connections
+
+    def _connect(self) -> None:
+        self.chosen_scan.chosen.connect(self._open)
+        self.chosen_scan.moved.connect(self._take_calibration)
+        self.run.clicked.connect(self.start)
+        self.resume.clicked.connect(self.go_on)
+        self.pause.toggled.connect(self._pause)
+        self.cancel.clicked.connect(self.end)
+        self.form.changed.connect(self._options_changed)
+        self.optics.changed.connect(self.calibrate)
+        self._look.timeout.connect(self._look_at_thread)
+        self.send.clicked.connect(self.send_to_browser)
+        self.copy.clicked.connect(self.copy_as_python)
+        self.save.clicked.connect(self._save)
+
+    def close_panel(self) -> None:
+        """End the work and let go of the viewer; the images stay. Once is enough."""
+        self.closing.close()
+
+    def _let_go(self) -> None:
+        self.control.stop()
+        self.chosen_scan.close()
+        self.plane_view.close()
+        if is_alive(self):
+            self.stop()
+            self.images.close()
+
+    @property
+    def scan_layer(self) -> Any:
+        """Layer of the scan, or `None`."""
+        return self.chosen_scan.layer
+
+    # The scan and its calibration
+
+    def _open(self, layer: Any) -> None:
+        """Turn to another scan, or to none; the images of the one before stay."""
+        was_running = self.worker is not None
+        self.stop()
+        self.result = None
+        self.images.forget()
+        self.plots.clear()
+        for words in (self.chosen, self.findings):
+            words.setText("")
+            words.hide()
+        for widget in (self.run, self.controls, self.copy, self.save):
+            widget.setEnabled(layer is not None)
+        self.say("Stopped: the scan is another one now." if was_running else "")
+        self._take_calibration()
+        if layer is None:
+            self.say("Open a 4D-STEM scan (.mib, .hspy, .zspy), or File > Open Sample.")
+
+    def _acquisition(self) -> Acquisition:
+        return Acquisition() if self.scan_layer is None else acquisition_of(self.scan_layer)
+
+    def calibrate(self, acquisition: Acquisition) -> None:
+        """Give the scan another calibration.
+
+        Parameters
+        ----------
+        acquisition
+            From the form.
+        """
+        set_acquisition(self.scan_layer, acquisition)
+        agree_on_units(self.viewer)
+        self._take_calibration()
+
+    def _take_calibration(self) -> None:
+        """Show the calibration of the layer, and what it allows."""
+        layer, self._shown = self.scan_layer, self._acquisition()
+        shape = None if layer is None else layer.data.shape
+        self.optics.show_acquisition(self._shown, shape)
+        self.problem.say("")
+        self.size_words.hide()
+        if shape is not None:
+            check = check_scan(shape, self._shown)
+            self.problem.say(check.problem)
+            self.size_words.setText(" ".join(filter(None, (check.size, check.notes))))
+            self.size_words.setVisible(bool(check.size))
+        self._show_possible()
+
+    def event(self, event: QEvent) -> bool:
+        """Take over a calibration that was entered elsewhere; called by Qt."""
+        looked_at = event.type() in (QEvent.Type.Enter, QEvent.Type.Show)
+        if looked_at and hasattr(self, "_look") and self._acquisition() != self._shown:
+            self._take_calibration()
+        return super().event(event)
+
+    # The reconstruction
+
+    def start(self) -> None:
+        """Reconstruct anew, in a thread; the images follow."""
+        self.stop()
+        if self.scan_layer is None:
+            return
+        self._take_calibration()
+        if self.problem.text():
+            self.controls.setCurrentWidget(self.controls.widget(1))
+            self.say("Not started: see above.")
+            return
+        settings = self.form.settings()
+        self._work(settings, self._shown, settings.options(), None)
+
+    def go_on(self) -> None:
+        """Go on where the last run came to."""
+        settings = self.form.settings()
+        if self.result is not None and self._can_continue():
+            options, acquisition = settings.continued(), self.result.acquisition
+            self._work(settings, acquisition, options, self.result)
+
+    def _work(
+        self,
+        settings: PtychographySettings,
+        acquisition: Acquisition,
+        options: dict[str, Any],
+        before: PtychographyResult | None,
+    ) -> None:
+        control = self.control = Reconstruction()
+        made_with = (settings, self._shown)
+        is_new = before is None
+
+        def take(result: PtychographyResult | None) -> None:
+            nonlocal is_new
+            if result is not None and result is not self.result:
+                if is_new:
+                    self.images.begin()
+                    is_new = False
+                self._made_with = made_with
+                self._show(result)
+
+        def ended(result: PtychographyResult | None) -> None:
+            if worker is self.worker:
+                self._ended()
+                take(result)
+                self.findings.say("\n".join(control.words))
+                self.say(_outcome(result, control))
+
+        def failed(error: Exception) -> None:
+            if worker is self.worker:
+                self._ended()
+                self.say(words_of(error))
+
+        self._take = take
+        data = scan_from_layer(self.scan_layer).data
+        worker = self.worker = start_worker(
+            self, reconstruct, ended, data, acquisition, options, before, control, failed=failed
+        )
+        self.say("")
+        self.findings.say("")
+        self._show_running()
+        self._look_at_thread()
+
+    def _ended(self) -> None:
+        self.worker = None
+        self._show_running()
+
+    def _pause(self, paused: bool) -> None:
+        self.control.pause(paused)
+        self.pause.setText("Go on" if paused else "Pause")
+
+    def end(self) -> None:
+        """End the run after the patterns that it is at; what it has found is shown."""
+        if self.worker is not None:
+            self.control.stop()
+            self.cancel.setEnabled(False)
+            self.say("Ending after the patterns that it is at…")
+
+    def stop(self) -> None:
+        """End all work and wait for nothing; the images stay."""
+        self.control.stop()
+        if self.worker is not None:
+            self._ended()
+            self.say("Stopped; the images show what was found so far." if self.result else "")
+
+    def _look_at_thread(self) -> None:
+        """Show progress, and a result that is new."""
+        now = self.control.now
+        if now is None:
+            self.progress.setRange(0, 0)  # busy with the look at the data
+            return
+        done = min(now.iteration + (now.share if now.share < 1 else 0), now.iterations)
+        self.progress.setRange(0, STEPS)
+        self.progress.setValue(round(STEPS * done / now.iterations))
+        at = "paused" if self.control.is_paused else now.stage
+        self.progress.setFormat(f"{at}: {now.iteration} of {now.iterations}")
+        self._take(self.control.shown)
+
+    # From state to widgets
+
+    def _show(self, result: PtychographyResult) -> None:
+        self.result = result
+        self.images.show(result, self.scan_layer)
+        self.plots.show_result(result, self.control.stages)
+        self.chosen.setText(f"Chosen: {'; '.join(result.settings['chosen'])}.")
+        self.chosen.setVisible(bool(result.settings["chosen"]))
+        scale_bar_of(self.viewer).visible = True
+        self._show_possible()
+
+    def _options_changed(self) -> None:
+        if self.scan_layer is None:
+            return
+        self.say("")
+        self._show_possible()
+        if self.result is not None and self.worker is None:
+            self.say(self._why_anew())
+
+    def _why_anew(self) -> str:
+        """Why the result cannot be continued; empty: it can."""
+        settings, acquisition = self._made_with
+        if settings.begins_anew(self.form.settings()):
+            return ANEW
+        return OTHER_CALIBRATION if acquisition != self._shown else ""
+
+    def _can_continue(self) -> bool:
+        return self.result is not None and self.worker is None and not self._why_anew()
+
+    def _show_possible(self) -> None:
+        can_continue = self._can_continue()
+        self.resume.setEnabled(can_continue)
+        self.resume.setToolTip(
+            "Go on where the last run came to, with more iterations or a polish"
+            if can_continue or self.result is None
+            else self._why_anew()
+        )
+        self.send.setEnabled(self.result is not None)
+
+    def _show_running(self) -> None:
+        running = self.worker is not None
+        for widget in (self.run, self.resume):
+            widget.setVisible(not running)
+        for widget in (self.pause, self.cancel, self.progress):
+            widget.setVisible(running)
+        self.cancel.setEnabled(True)
+        self.pause.setChecked(False)
+        (self._look.start if running else self._look.stop)()
+        if not running:
+            self._show_possible()
+            self.images.results.show_thumbnails()
+
+    def say(self, message: str) -> None:
+        """Show a message; an empty one hides the line.
+
+        Parameters
+        ----------
+        message
+            Plain text.
+        """
+        self.message.say(message)
+
+    # Out of the panel
+
+    def send_to_browser(self) -> None:
+        """Show the phase in the 4D-STEM browser, which opens if it is not there yet."""
+        if self.result is None:
+            return
+        _, browser = self.viewer.window.add_plugin_dock_widget("stem-plugins", "4D-STEM browser")
+        name = title_of(self.result, "phase")
+        browser.show_over_scan(self.scan_layer, name, self.result.phase, self.result.sampling)
+        self.say("The 4D-STEM browser shows the phase; patterns follow its cross.")
+
+    def copy_as_python(self) -> None:
+        """Put code on the clipboard that makes the same reconstruction without napari."""
+        code = python_code(
+            source_of(self.scan_layer),
+            self.form.settings(),
+            self._acquisition(),
+            threads=spare_threads(),
+        )
+        QGuiApplication.clipboard().setText(code)
+        self.say("Copied: Python code that makes this reconstruction.")
+
+    def _save(self) -> None:
+        whole = None if self.result is None else {".h5": self.save_result}
+        self.say(ask_and_save(self, self.images.results, self.scan_layer.name, whole=whole))
+
+    def save_result(self, path: Path, overwrite: bool = False) -> Path:
+        """Save everything that was found in one file, from which it can go on.
+
+        Parameters
+        ----------
+        path
+            Ends in ``.h5``.
+        overwrite
+            Replace an existing file.
+        """
+        assert self.result is not None
+        return self.result.save(path, overwrite=overwrite)
+
+
+def _outcome(result: PtychographyResult | None, control: Reconstruction) -> str:
+    """What to say at the end of a run."""
+    if control.is_stopped:
+        found = "the images show what was found so far" if result else "before the first iteration"
+        return f"Stopped; {found}." if result else f"Stopped {found}."
+    if result is None:
+        return NOTHING_LEFT
+    return f"After {len(result.losses)} iterations: {result.stopped}."

@@ -1,0 +1,224 @@
+"""The panel Ptychography's controls: what is reconstructed, and the optics that it needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from stem_plugins.napari.ptychography_model import (
+    OBJECT_TYPES,
+    PRIORS,
+    PROBE_PRIORS,
+    PtychographySettings,
+)
+from stem_plugins.napari.widgets.calibration import CalibrationForm, OptionalNumber
+from stem_plugins.napari.widgets.forms import quiet
+from stem_plugins.optics.acquisition import Acquisition
+
+__all__ = ["OpticsForm", "ReconstructionForm"]
+
+ANGSTROM_PER_NM = 10.0
+
+#: What an empty number of iterations is shown as.
+AUTOMATIC = "automatic"
+
+
+class ReconstructionForm(QWidget):
+    """Who draws object and probe, and for how long; `changed` says that a choice is another."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prior, self.probe_prior, self.object_type = QComboBox(), QComboBox(), QComboBox()
+        for box, words in (
+            (self.prior, PRIORS),
+            (self.probe_prior, PROBE_PRIORS),
+            (self.object_type, OBJECT_TYPES),
+        ):
+            for word, value in words.items():
+                box.addItem(word, value)
+        self.slices, self.probe_modes = _counter(1, 200), _counter(1, 32)
+        self.slice_thickness = OptionalNumber("Å", decimals=2, nothing="–", largest=1e5)
+        self.iterations, self.polish = _counter(0, 100_000), _counter(0, 10_000)
+        self.iterations.setSpecialValueText(AUTOMATIC)
+        self.polish.setSpecialValueText("none")
+        self.positions = QCheckBox("Refine scan positions")
+        self._explain()
+        form = QFormLayout(self)
+        form.addRow("Object drawn by", self.prior)
+        form.addRow("Probe", self.probe_prior)
+        form.addRow("Object", self.object_type)
+        form.addRow("Slices", _row(self.slices, QLabel("thickness"), self.slice_thickness))
+        form.addRow("Probe modes", _row(self.probe_modes, self.positions))
+        form.addRow("Iterations", _row(self.iterations, QLabel("polish"), self.polish))
+        for box in (self.prior, self.probe_prior, self.object_type):
+            box.currentIndexChanged.connect(self._edited)
+        for box in (self.slices, self.slice_thickness, self.probe_modes):
+            box.valueChanged.connect(self._edited)
+        for box in (self.iterations, self.polish):
+            box.valueChanged.connect(self._edited)
+        self.positions.toggled.connect(self._edited)
+        self._show_possible()
+
+    def _explain(self) -> None:
+        self.prior.setToolTip(
+            "Deep generative prior: a network draws the object and corrects a pixelated first "
+            "guess; best where electrons are few. Pixelated: every pixel by itself; faster"
+        )
+        self.probe_prior.setToolTip(
+            "How the probe may change; automatic: by the electrons that there are for it"
+        )
+        self.slices.setToolTip("Slices of the specimen along the beam, and the thickness of each")
+        self.probe_modes.setToolTip("Modes of a probe that is not fully coherent")
+        self.iterations.setToolTip(
+            "Passes over the patterns, at most; it ends by itself when patterns that are not "
+            "fitted say so. Raise it to continue"
+        )
+        self.polish.setToolTip("Pixelated iterations after those of the network")
+
+    def settings(self) -> PtychographySettings:
+        """Return the choices as they stand in the form."""
+        several = self.slices.value() > 1
+        return PtychographySettings(
+            prior=self.prior.currentData(),
+            probe_prior=self.probe_prior.currentData(),
+            object_type=self.object_type.currentData(),
+            slices=self.slices.value(),
+            slice_thickness=self.slice_thickness.number() if several else None,
+            probe_modes=self.probe_modes.value(),
+            refine=("positions",) if self.positions.isChecked() else (),
+            iterations=self.iterations.value() or None,
+            polish=self.polish.value(),
+        )
+
+    def show_settings(self, settings: PtychographySettings) -> None:
+        """Show choices; `changed` is emitted once.
+
+        Parameters
+        ----------
+        settings
+            What to show.
+        """
+        widgets = self.findChildren(QWidget)
+        with quiet(*widgets):
+            for box, value in (
+                (self.prior, settings.prior),
+                (self.probe_prior, settings.probe_prior),
+                (self.object_type, settings.object_type),
+            ):
+                box.setCurrentIndex(box.findData(value))
+            self.slices.setValue(settings.slices)
+            self.slice_thickness.set_number(settings.slice_thickness)
+            self.probe_modes.setValue(settings.probe_modes)
+            self.positions.setChecked("positions" in settings.refine)
+            self.iterations.setValue(settings.iterations or 0)
+            self.polish.setValue(settings.polish)
+        self._edited()
+
+    def _edited(self, _: Any = None) -> None:
+        self._show_possible()
+        self.changed.emit()
+
+    def _show_possible(self) -> None:
+        self.slice_thickness.setEnabled(self.slices.value() > 1)
+        drawn = "dgp" in (self.prior.currentData(), self.probe_prior.currentData())
+        self.polish.setEnabled(drawn)
+
+
+class OpticsForm(QWidget):
+    """The calibration of riCOM's panel, and the defocus and orientation that a probe needs.
+
+    `changed` is emitted with the new `Acquisition` as soon as a value is entered.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._acquisition = Acquisition()
+        self._shape: tuple[int, ...] | None = None
+        self.calibration = CalibrationForm()
+        self.defocus = _number(1e5, " nm", 2)
+        self.defocus.setToolTip("Positive is underfocus; unknown counts as zero")
+        self.rotation = _number(180, "°", 2)
+        self.rotation.setWrapping(True)
+        self.rotation.setToolTip("From detector to scan; the riCOM panel estimates it")
+        self.flip_y = QCheckBox("Detector mirrored (y axis reversed)")
+        form = QFormLayout()
+        form.addRow("Defocus", self.defocus)
+        form.addRow("Rotation", self.rotation)
+        form.addRow("", self.flip_y)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.calibration)
+        column.addLayout(form)
+        column.addStretch(1)
+        form.setContentsMargins(9, 0, 9, 9)
+        self.calibration.changed.connect(self._take)
+        self.defocus.valueChanged.connect(
+            lambda nm: self._take(self._acquisition.replace(defocus=nm * ANGSTROM_PER_NM))
+        )
+        self.rotation.valueChanged.connect(
+            lambda angle: self._take(self._acquisition.replace(scan_rotation=angle))
+        )
+        self.flip_y.toggled.connect(lambda flip: self._take(self._acquisition.replace(flip_y=flip)))
+
+    def show_acquisition(self, acquisition: Acquisition, shape: tuple[int, ...] | None) -> None:
+        """Show a calibration without emitting `changed`.
+
+        Parameters
+        ----------
+        acquisition
+            Where the values come from.
+        shape
+            (scan_y, scan_x, ky, kx), for the field of view; `None` without a scan.
+        """
+        self._acquisition, self._shape = acquisition, shape
+        self.calibration.show_acquisition(acquisition, shape)
+        with quiet(self.defocus, self.rotation, self.flip_y):
+            self.defocus.setValue((acquisition.defocus or 0.0) / ANGSTROM_PER_NM)
+            self.rotation.setValue(acquisition.scan_rotation or 0.0)
+            self.flip_y.setChecked(bool(acquisition.flip_y))
+
+    def _take(self, acquisition: Acquisition) -> None:
+        self.show_acquisition(acquisition, self._shape)
+        self.changed.emit(acquisition)
+
+
+def _counter(least: int, most: int) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(least, most)
+    box.setKeyboardTracking(False)
+    box.setMinimumWidth(96)
+    return box
+
+
+def _number(largest: float, unit: str, decimals: int) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(-largest, largest)
+    box.setDecimals(decimals)
+    box.setSuffix(unit)
+    box.setKeyboardTracking(False)
+    return box
+
+
+def _row(*widgets: QWidget) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        layout.addWidget(widget, 0 if isinstance(widget, QLabel) else 1)
+    return row
