@@ -16,6 +16,7 @@ import numpy as np
 
 PICTURE = Path(__file__).parent / "images" / "measured-ptychography.png"
 STEP = 31.25  # Å
+LOW_PASS = 0.025  # per Å: between what the half scans agree on and the raster of the scan
 SCALE_BAR = 500  # Å
 
 
@@ -41,10 +42,15 @@ def main() -> None:
         flip_y=False,
     )
     lens = stem.fit_aberrations(data, given, fit=["defocus", "astigmatism", "rotation"]).acquisition
-    result = stem.iterative_ptychography(data, lens, iterations=30, threads=1)
+    options = {
+        "iterations": 30,
+        "regularization": stem.Regularization(low_pass=LOW_PASS),
+        "threads": 1,
+    }
+    result = stem.iterative_ptychography(data, lens, **options)
     print(result, *result.settings["chosen"], result.refined, sep="\n")
     halves = [
-        stem.iterative_ptychography(data, lens, iterations=30, scan_mask=half, threads=1)
+        stem.iterative_ptychography(data, lens, scan_mask=half, **options)
         for half in half_scans(data.shape[:2])
     ]
     agreement = fourier_ring_correlation(*(half.phase for half in halves), sampling=result.sampling)

@@ -50,7 +50,10 @@ class Generator(nn.Module):
         self.register_buffer("guess", guess.clone())
         self.register_buffer("scale", scale)
         mean = guess.mean(dim=(1, 2), keepdim=True)
-        self.register_buffer("input", ((guess - mean) / scale)[None])
+        empty = bool(largest == 0)
+        # From nothing the network draws as the classic deep image prior does: from fixed noise.
+        begun = torch.randn(guess.shape).to(guess) if empty else (guess - mean) / scale
+        self.register_buffer("input", begun[None])
         width = filters
         self.down = nn.ModuleList([_block(channels, width)])
         for _ in range(levels):
