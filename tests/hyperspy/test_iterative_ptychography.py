@@ -12,6 +12,7 @@ pytest.importorskip("torch")
 import stem_plugins
 from stem_plugins import MissingCalibrationError, Regularization
 from stem_plugins.hyperspy import STEM4D, ComplexSTEMImage, STEMImage
+from stem_plugins.ptychography import half_scans
 from stem_plugins.simulation import simulate_scan, single_atoms
 
 QUICK = {"iterations": 5, "threads": 1}
@@ -217,18 +218,25 @@ def test_a_rotation_that_cannot_be_estimated_is_none_and_said(scan, many_atoms):
 def test_options_reach_the_arrays(atoms):
     mask = np.ones((32, 32), bool)
     mask[:, 3] = False
+    half, _ = half_scans((13, 13))
     regularization = Regularization(low_pass=0.5)
     probe = np.zeros((32, 32), complex)
     probe[15:18, 15:18] = 1
     options = {"loss": "amplitude", "regularization": regularization, "refine": "positions"}
     found = atoms.ptychography(
-        "pixelated", mask=mask, probe=hs.signals.ComplexSignal2D(probe), **options, **QUICK
+        "pixelated",
+        mask=mask,
+        scan_mask=hs.signals.Signal2D(half),
+        probe=hs.signals.ComplexSignal2D(probe),
+        **options,
+        **QUICK,
     )
     expected = stem_plugins.iterative_ptychography(
         atoms.data,
         atoms.acquisition,
         prior="pixelated",
         mask=mask,
+        scan_mask=half,
         probe=probe,
         **{**options, "refine": ("positions",)},
         **QUICK,

@@ -45,6 +45,7 @@ class IterativePtychographyMethods:
         blur: float = 0.0,
         seed: int = 0,
         mask: Any = None,
+        scan_mask: Any = None,
         probe: Any = None,
         device: str = "auto",
         threads: int | None = None,
@@ -62,8 +63,8 @@ class IterativePtychographyMethods:
         Parameters
         ----------
         probe_prior, object_type, slices, slice_thickness, probe_modes, loss, refine, \
-regularization, iterations, held_out, patience, batch, blur, seed, mask, probe, device, threads, \
-callback, resume, checkpoint, checkpoint_minutes, show_progressbar
+regularization, iterations, held_out, patience, batch, blur, seed, mask, scan_mask, probe, device, \
+threads, callback, resume, checkpoint, checkpoint_minutes, show_progressbar
             As for `ptychography`.
         first_guess
             The object to begin with: ``"pixelated"``, a few pixelated iterations; ``"direct"``,
@@ -124,6 +125,7 @@ callback, resume, checkpoint, checkpoint_minutes, show_progressbar
             self,
             options,
             mask=mask,
+            scan_mask=scan_mask,
             probe=probe,
             show_progressbar=show_progressbar,
             device=device,
@@ -156,6 +158,7 @@ callback, resume, checkpoint, checkpoint_minutes, show_progressbar
         blur: float = 0.0,
         seed: int = 0,
         mask: Any = None,
+        scan_mask: Any = None,
         probe: Any = None,
         device: str = "auto",
         threads: int | None = None,
@@ -202,6 +205,8 @@ callback, resume, checkpoint, checkpoint_minutes, show_progressbar
             Of everything random.
         mask
             Detector pixels that count, as for `moments`, but without weights.
+        scan_mask
+            Scan positions that count, array or signal (scan_y, scan_x) of booleans.
         probe
             The probe to begin with, array or signal (ky, kx), complex, in the middle of its
             window; ``None``: that of aperture and aberrations.
@@ -283,6 +288,7 @@ callback, resume, checkpoint, checkpoint_minutes, show_progressbar
             self,
             options,
             mask=mask,
+            scan_mask=scan_mask,
             probe=probe,
             show_progressbar=show_progressbar,
             device=device,

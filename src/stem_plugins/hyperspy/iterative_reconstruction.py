@@ -32,6 +32,7 @@ def reconstruct(
     options: Mapping[str, Any],
     *,
     mask: Any,
+    scan_mask: Any,
     probe: Any,
     resume: PtychographyResult | str | Path | None,
     callback: Callable[[Progress], bool | None] | None,
@@ -46,7 +47,7 @@ def reconstruct(
         4D data.
     options
         All fields of `stem_plugins.ptychography.Choices` by name.
-    mask, probe, resume, callback, show_progressbar, **run
+    mask, scan_mask, probe, resume, callback, show_progressbar, **run
         As for `STEM4D.ptychography`.
     """
     from stem_plugins.ptychography import Choices, iterative_ptychography, load_ptychography
@@ -65,7 +66,8 @@ def reconstruct(
             signal.data,
             acquisition,
             mask=_mask(signal, mask),
-            probe=probe.data if isinstance(probe, BaseSignal) else probe,
+            scan_mask=_array(scan_mask),
+            probe=_array(probe),
             resume=before,
             callback=report,
             **run,
@@ -96,6 +98,10 @@ def _given(options: Mapping[str, Any], before: PtychographyResult | None) -> dic
         for name, value in given.items()
         if (dataclasses.asdict(value) if name == "regularization" else value) != own[name]
     }
+
+
+def _array(given: Any) -> Any:
+    return given.data if isinstance(given, BaseSignal) else given
 
 
 def _mask(signal: Any, description: Any) -> np.ndarray | None:
