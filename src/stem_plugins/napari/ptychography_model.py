@@ -1,4 +1,4 @@
-"""What the panel Ptychography does, without its widgets: settings, checks, thread and layers.
+"""What the panel Ptychography does, without its widgets: settings, checks and thread.
 
 The array functions yield their progress; between the thread that runs them and the panel stands a
 `Reconstruction`, which the panel looks at, pauses and stops.
@@ -17,10 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stem_plugins.lazy.blocks import thread_count
-from stem_plugins.napari.axes import AXIS_LABELS
-from stem_plugins.napari.contrast import image_limits
-from stem_plugins.napari.image_layers import DEPTH
-from stem_plugins.napari.layers import LayerData
 from stem_plugins.napari.restoration import StoppedError, our_warnings
 from stem_plugins.optics.acquisition import FIELDS, Acquisition
 from stem_plugins.optics.electrons import wavelength
@@ -39,11 +35,7 @@ __all__ = [
     "PtychographySettings",
     "Reconstruction",
     "check_scan",
-    "images_of",
-    "layer_acquisition",
-    "parameters_of",
     "reconstruct",
-    "slices_layer",
     "spare_threads",
 ]
 
@@ -339,67 +331,3 @@ def _torch_at_hand() -> Iterator[None]:
         if error.name == "torch":
             raise ImportError(TORCH) from error
         raise
-
-
-def images_of(result: PtychographyResult) -> dict[str, tuple[np.ndarray, str]]:
-    """Images over the scan that a result holds, by name, with the unit of their values.
-
-    The most telling one comes last, so that it is the topmost layer.
-
-    Parameters
-    ----------
-    result
-        Of `reconstruct`.
-    """
-    images = {}
-    if result.absorption is not None:
-        images["absorption"] = (result.absorption.sum(axis=0), "")
-    return {**images, "phase": (result.phase, "rad")}
-
-
-def layer_acquisition(result: PtychographyResult) -> Acquisition:
-    """Calibration of the images of a result, whose pixels are finer than the scan's."""
-    return result.acquisition.replace(scan_step=result.sampling)
-
-
-def parameters_of(result: PtychographyResult) -> dict[str, Any]:
-    """What made a result, for files."""
-    return {
-        "method": "iterative ptychography",
-        **result.settings,
-        "stopped": result.stopped,
-        "acquisition": result.acquisition.to_dict(),
-    }
-
-
-def slices_layer(result: PtychographyResult, name: str) -> LayerData:
-    """Layer of the slices of a result, one behind the other along the beam.
-
-    Parameters
-    ----------
-    result
-        With several slices.
-    name
-        Of the layer.
-
-    Returns
-    -------
-    tuple
-        Layer data for napari, (slice, y, x), in nm along all three axes.
-    """
-    assert result.slice_thickness is not None
-    steps = (result.slice_thickness, *result.sampling)
-    options = {
-        "name": name,
-        "scale": tuple(step / ANGSTROM_PER_NM for step in steps),
-        "translate": (0.0, 0.0, 0.0),
-        "units": ("nm",) * 3,
-        "axis_labels": (DEPTH, *AXIS_LABELS[:2]),
-        "contrast_limits": image_limits(result.slices),
-        "metadata": {
-            "acquisition": layer_acquisition(result),
-            "unit": "rad",
-            "parameters": parameters_of(result),
-        },
-    }
-    return np.array(result.slices), options, "image"

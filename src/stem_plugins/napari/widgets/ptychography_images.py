@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject
 
-from stem_plugins.napari.ptychography_model import (
+from stem_plugins.napari.ptychography_layers import (
     images_of,
     layer_acquisition,
     parameters_of,
@@ -33,7 +33,7 @@ def title_of(result: PtychographyResult, name: str) -> str:
     result
         Knows who drew the object.
     name
-        From `stem_plugins.napari.ptychography_model.images_of`.
+        From `stem_plugins.napari.ptychography_layers.images_of`.
     """
     return f"{TITLES[result.settings['prior']]} {name}"
 
