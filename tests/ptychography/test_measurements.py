@@ -97,6 +97,8 @@ def test_saturation_is_said(rng):
 def test_empty_patterns_and_wrong_masks_are_refused(rng):
     with pytest.raises(ValueError, match="no counts"):
         measurements(np.zeros(SHAPE, "u2"))
+    with pytest.raises(ValueError, match="centre 40 7 px is not on the detector"):
+        measurements(counts(rng), center=(40, 7))
     with pytest.raises(ValueError, match="mask must be"):
         measurements(counts(rng), mask=np.ones((3, 3), bool))
 

@@ -95,6 +95,31 @@ def test_a_seed_gives_the_same_with_or_without_a_break(atoms, prior, tmp_path):
         np.testing.assert_array_equal(rest.held_out_losses, whole.held_out_losses)
 
 
+@pytest.mark.parametrize("prior", ["pixelated", "dgp"])
+def test_a_finished_run_goes_on_with_more_iterations(atoms, prior, tmp_path):
+    options = {"prior": prior, "filters": 4, "threads": 1, "held_out": 0}
+    whole = reconstruct(atoms.data, atoms.acquisition, iterations=7, **options)
+    short = reconstruct(atoms.data, atoms.acquisition, iterations=4, **options)
+    longer = reconstruct(atoms.data, atoms.acquisition, resume=short, iterations=7, threads=1)
+    np.testing.assert_array_equal(longer.slices, whole.slices)
+    if prior == "pixelated":
+        return
+    polished = reconstruct(atoms.data, atoms.acquisition, resume=short, polish=3, threads=1)
+    assert len(polished.losses) == len(short.losses) + 3
+
+
+def test_a_stop_within_an_iteration_does_not_count(atoms, tmp_path):
+    options = {"prior": "dgp", "filters": 4, "threads": 1, "held_out": 0, "batch": 40}
+    whole = reconstruct(atoms.data, atoms.acquisition, iterations=4, **options)
+
+    def stop(progress):
+        return progress.stage == "dgp" and progress.share > 0.6 and progress.share < 1
+
+    part = reconstruct(atoms.data, atoms.acquisition, iterations=4, callback=stop, **options)
+    rest = reconstruct(atoms.data, atoms.acquisition, resume=part, threads=1)
+    np.testing.assert_array_equal(rest.slices, whole.slices)
+
+
 def test_resuming_with_other_data_or_options_is_refused(atoms, tmp_path):
     result = run(atoms, iterations=2)
     other = scan_of_atoms(numbers=(79, 79, 6))
@@ -102,6 +127,11 @@ def test_resuming_with_other_data_or_options_is_refused(atoms, tmp_path):
         reconstruct(other.data, other.acquisition, resume=result)
     with pytest.raises(ValueError, match="cannot be given anew"):
         reconstruct(atoms.data, atoms.acquisition, resume=result, slices=2, slice_thickness=5)
+    with pytest.raises(ValueError, match="done all its iterations"):
+        reconstruct(atoms.data, atoms.acquisition, resume=result)
+    lens = dataclasses.replace(atoms.acquisition, defocus=70)
+    with pytest.raises(ValueError, match=r"made with defocus 60.*now it is 70"):
+        reconstruct(atoms.data, lens, resume=result)
     with pytest.raises(FileNotFoundError, match=r"no .*nothing\.h5"):
         reconstruct(atoms.data, atoms.acquisition, resume=tmp_path / "nothing.h5")
 

@@ -240,6 +240,11 @@ def measurements(
         raise ValueError("The patterns hold no counts: there is nothing to reconstruct.")
     if center is None:
         center = disc_center(mean[None, None])
+    if not all(0 <= place <= size - 1 for place, size in zip(center, mean.shape, strict=True)):
+        raise ValueError(
+            f"The centre {center[0]:g} {center[1]:g} px is not on the detector of "
+            f"{mean.shape[0]} × {mean.shape[1]} px; leave it out to have it found."
+        )
     dead = _dead_pixels(mean, weights)
     if dead.any():
         warnings.warn(

@@ -186,11 +186,17 @@ def iterative_ptychography(
             if last is None:
                 raise
         if last is None:
-            raise ValueError("Stopped before the first iteration: there is nothing to return.")
+            raise ValueError(
+                "Stopped before the first iteration: there is nothing to return."
+                if stopped
+                else "The reconstruction to resume has done all its iterations; ask for more."
+            )
         result = last.result()
-        if checkpoint is not None and stopped:
-            result.save(checkpoint, overwrite=True)
-    return dataclasses.replace(result, stopped=stopped) if stopped else result
+        if stopped:
+            result = dataclasses.replace(result, stopped=stopped)
+            if checkpoint is not None:
+                result.save(checkpoint, overwrite=True)
+    return result
 
 
 class _StopAsked(Exception):

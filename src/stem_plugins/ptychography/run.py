@@ -106,7 +106,6 @@ class Run:
     fitted: NDArray[np.bool_]
     held: NDArray[np.bool_]
     fingerprint: str
-    before: PtychographyResult | None = None
     place: tuple[int, int] = (0, 0)
     losses: list[float] = dataclasses.field(default_factory=list)
     held_losses: list[float] = dataclasses.field(default_factory=list)
@@ -173,7 +172,7 @@ class Run:
         start = _start(objective, choices, probe)
         run = cls(objective, choices, words, start, fitted, held, fingerprint)
         if before is not None:
-            run.before = before
+            _check_calibration(before.acquisition, acquisition)
             run._load(before)
         return run
 
@@ -224,8 +223,10 @@ class Run:
                 if self._has_arrived(stage, loss):
                     self.place = (number, stage.iterations)
                 yield self._progress(stage, 1.0)
-            self.parts = self._shown()
-            self.place = (number + 1, 0)
+            # The last stage stays where it is, for more iterations of it.
+            if number + 1 < len(stages):
+                self.parts = self._shown()
+                self.place = (number + 1, 0)
         if self.stopped == "not finished":
             self.stopped = "all iterations done"
 
@@ -290,8 +291,8 @@ class Run:
     def _iterate(self, stage: _Stage, watch: Callable[[Progress], None] | None) -> float:
         def after_batch(share: float) -> None:
             # The end of an iteration is told when all of it is done.
-            if watch is not None and share < 1:
-                watch(self._progress(stage, share))
+            if watch is not None:
+                watch(self._progress(stage, min(share, 0.999)))
 
         assert self.solver is not None
         try:
@@ -429,6 +430,9 @@ class Run:
         self.held_losses = before.held_out_losses.tolist()
         self.parts, self.best = under("part."), under("best.")
         self.best_loss, self.waited = float(tensors["best_loss"]), int(tensors["waited"])
+        if self.waited >= self.choices.patience:
+            # It had stopped by itself; who asks for more gets as much patience again.
+            self.waited = 0
         stages = self.stages()
         if stage >= len(stages) or not done:
             return
@@ -477,6 +481,17 @@ def _choices(
     settings["regularization"] = Regularization(**settings["regularization"])
     settings["refine"] = tuple(settings["refine"])
     return Choices(**(settings | dict(options)))
+
+
+def _check_calibration(before: Acquisition, now: Acquisition) -> None:
+    """Refuse to go on with another calibration than a run began with."""
+    one, other = before.to_dict(), now.to_dict()
+    for name in sorted(set(one) | set(other)):
+        if one.get(name) != other.get(name):
+            raise ValueError(
+                f"The reconstruction to resume was made with {name} {one.get(name)!r}, and now it "
+                f"is {other.get(name)!r}. Give the same calibration, or start anew without resume."
+            )
 
 
 def _positions(

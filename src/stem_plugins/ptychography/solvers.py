@@ -261,7 +261,18 @@ class GenerativeSolver:
         self._precondition = self.objective.preconditioner(self.start)
 
     def iterate(self, watch: Watch) -> float:
-        """Go through all positions once, in several steps of the optimiser."""
+        """Go through all positions once, in several steps of the optimiser.
+
+        What ends it in the middle leaves the state of before.
+        """
+        before = {name: value.clone() for name, value in self.state().items()}
+        try:
+            return self._pass(watch)
+        except BaseException:
+            self.load(before)
+            raise
+
+    def _pass(self, watch: Watch) -> float:
         order = np.random.default_rng((self.seed, self._done)).permutation(
             np.flatnonzero(self.chosen)
         )
