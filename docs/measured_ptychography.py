@@ -84,6 +84,7 @@ def main() -> None:
             title="two half scans",
             xlabel="frequency (1/nm)",
             ylabel="Fourier ring correlation",
+            xlim=(0, 10 * LOW_PASS),
             ylim=(-0.2, 1.02),
         )
         figure.savefig(PICTURE, dpi=160)
