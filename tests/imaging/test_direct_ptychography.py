@@ -41,7 +41,7 @@ def test_the_disc_shows_its_center(lazy):
     data = record(setup, specimen()[1]) + 0.05
     data[..., 1, 20] = 50
     data = da.from_array(data, chunks=(8, 10, 24, 22)) if lazy else data
-    found = direct._disc_center(data)
+    found = direct.disc_center(data)
     np.testing.assert_allclose(found, setup.center, atol=0.3)
     given = np.angle(ssb(data, setup.replace(center=found)))
     np.testing.assert_array_equal(np.angle(ssb(data, setup.replace(center=None))), given)
