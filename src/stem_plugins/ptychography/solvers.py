@@ -7,6 +7,7 @@ goes on as if it had not been.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -263,14 +264,16 @@ class GenerativeSolver:
     def iterate(self, watch: Watch) -> float:
         """Go through all positions once, in several steps of the optimiser.
 
-        What ends it in the middle leaves the state of before.
+        What ends it in the middle, or a loss that is no number, leaves the state of before.
         """
         before = {name: value.clone() for name, value in self.state().items()}
+        loss = math.nan
         try:
-            return self._pass(watch)
-        except BaseException:
-            self.load(before)
-            raise
+            loss = self._pass(watch)
+        finally:
+            if not math.isfinite(loss):
+                self.load(before)
+        return loss
 
     def _pass(self, watch: Watch) -> float:
         order = np.random.default_rng((self.seed, self._done)).permutation(
