@@ -101,7 +101,7 @@ def expected_power(
     power = np.abs(np.fft.fft2(images, norm="ortho")) ** 2 / lit
     if before is not None:
         electrons = objective.electrons * len(geometry.positions)
-        known = np.stack([electrons * one for one in objective.expected_curvature()])
+        known = np.stack([electrons * one for one in objective.expected_curvature])
         power += 1 / (known + 1 / before)
     ky, kx = (
         np.fft.fftfreq(size, step)

@@ -103,13 +103,8 @@ class Measurements:
         measured[np.ix_(*within)] = 1
         return self._ordered(measured * self.survey.weights)
 
-    def batches(
-        self,
-        chosen: NDArray[np.bool_],
-        size: int,
-        rng: np.random.Generator | None = None,
-    ) -> Iterator[Batch]:
-        """Read the patterns of the chosen positions once.
+    def batches(self, chosen: NDArray[np.bool_], size: int) -> Iterator[Batch]:
+        """Read the patterns of the chosen positions once, chunk by chunk in the order of the scan.
 
         Parameters
         ----------
@@ -117,9 +112,6 @@ class Measurements:
             Which positions, (n,), row by row of the scan.
         size
             Most patterns of a batch.
-        rng
-            Shuffles positions: all of them in an array, those of each chunk and the chunks in
-            dask data. ``None``: in the order of the scan.
 
         Yields
         ------
@@ -128,17 +120,12 @@ class Measurements:
         counts : ndarray
             float32, (patterns, ky, kx), negative ones as 0.
         """
-        for first_row, first_column, block in self._blocks(rng):
+        for first_row, first_column, block in self._blocks():
             rows, columns = np.indices(block.shape[:2]).reshape(2, -1)
             index = (rows + first_row) * self.scan_shape[1] + columns + first_column
             wanted = np.flatnonzero(chosen[index])
-            if rng is not None:
-                rng.shuffle(wanted)
             for start in range(0, len(wanted), size):
                 part = wanted[start : start + size]
-                if rng is not None:
-                    # Neighbours in memory are read faster, and their order within does not matter.
-                    part = np.sort(part)
                 counts = self._counts(block[rows[part], columns[part]])
                 lit = self._lit(counts)
                 if lit.any():
@@ -156,16 +143,13 @@ class Measurements:
             )
         return lit
 
-    def _blocks(self, rng: np.random.Generator | None) -> Iterator[tuple[int, int, np.ndarray]]:
+    def _blocks(self) -> Iterator[tuple[int, int, np.ndarray]]:
         data = self.data
         if not is_lazy(data):
             yield 0, 0, np.asarray(data)
             return
-        places = [(i, j) for i in range(data.numblocks[0]) for j in range(data.numblocks[1])]
-        if rng is not None:
-            rng.shuffle(places)
         rows, columns = (np.cumsum((0, *sizes)) for sizes in data.chunks[:2])
-        for i, j in places:
+        for i, j in np.ndindex(*data.numblocks[:2]):
             yield int(rows[i]), int(columns[j]), data.blocks[i, j].compute()
 
     def _counts(self, patterns: np.ndarray) -> NDArray[np.float32]:

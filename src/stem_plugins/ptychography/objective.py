@@ -9,6 +9,7 @@ so that a perfect fit without noise gives 0.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
@@ -149,10 +150,11 @@ class Objective:
         modes = torch.view_as_complex(parts["probe"])
         if "aberrations" not in parts:
             return modes
-        phase = torch.tensordot(parts["aberrations"], self.aberration_basis(), dims=1)
+        phase = torch.tensordot(parts["aberrations"], self.aberration_basis, dims=1)
         lens = torch.polar(torch.ones_like(phase), -phase)
         return torch.fft.ifft2(torch.fft.fft2(modes) * lens)
 
+    @functools.cached_property
     def aberration_basis(self) -> torch.Tensor:
         """Phases that aberrations add [rad], each of a unit at the aperture's edge, (n, y, x).
 
@@ -180,7 +182,6 @@ class Objective:
         chosen: NDArray[np.bool_],
         *,
         learn: tuple[str, ...] = ("object",),
-        rng: np.random.Generator | None = None,
         watch: Callable[[float], None] | None = None,
     ) -> Value:
         """Compute the mean loss of the chosen positions, and its gradients.
@@ -193,8 +194,6 @@ class Objective:
             Which positions.
         learn
             For which parts gradients are wanted.
-        rng
-            Shuffles the positions.
         watch
             Called after each batch with the share that is done.
 
@@ -219,7 +218,7 @@ class Objective:
         }
         count, total = int(np.count_nonzero(chosen)), 0.0
         done = 0
-        for losses, size in self._batches(leaves, cut, chosen, rng):
+        for losses, size in self._batches(leaves, cut, chosen):
             if learn:
                 losses.backward()  # type: ignore[no-untyped-call]
             total += losses.item()
@@ -235,17 +234,21 @@ class Objective:
             gradients[name] = torch.zeros_like(leaves[name]) if found is None else found / count
         return Value(total / count, gradients)
 
+    @functools.cached_property
+    def _weights(self) -> torch.Tensor | None:
+        """Which pixels count; ``None``: all."""
+        weights = self.measurements.weights()
+        return None if weights.all() else torch.from_numpy(weights).to(self.device)
+
     def _batches(
         self,
         leaves: Mapping[str, torch.Tensor],
         cut: Mapping[str, torch.Tensor],
         chosen: NDArray[np.bool_],
-        rng: np.random.Generator | None,
     ) -> Iterator[tuple[torch.Tensor, int]]:
-        weights = torch.from_numpy(self.measurements.weights()).to(self.device)
-        masked = bool((weights < 1).any())
+        weights = self._weights
         places = self.geometry.positions
-        for index, counts in self.measurements.batches(chosen, self.batch, rng):
+        for index, counts in self.measurements.batches(chosen, self.batch):
             base, fractions = self.geometry.corners(places[index])
             corners = torch.from_numpy(base).to(self.device)
             moved = torch.from_numpy(fractions.astype(np.float32)).to(self.device)
@@ -260,7 +263,10 @@ class Objective:
                 patterns = patterns + leaves["background"].clamp(min=0) * self.mean_counts
             measured = torch.from_numpy(counts).to(self.device, non_blocking=True)
             losses = self._losses(patterns, measured)
-            yield (losses * weights if masked else losses).sum() / self.mean_counts, len(index)
+            yield (
+                (losses if weights is None else losses * weights).sum() / self.mean_counts,
+                len(index),
+            )
 
     def _losses(self, patterns: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         floor = FLOOR * self.mean_counts / self.disc_pixels
@@ -294,6 +300,7 @@ class Objective:
             phase = phase + 2 * torch.pi * (ky * shift[0] + kx * shift[1])
         return torch.polar(torch.ones_like(phase), phase)
 
+    @functools.cached_property
     def expected_curvature(self) -> list[NDArray[np.float64]]:
         """Curvature of the mean loss over the object's frequencies, for each channel."""
         shape, sampling = self.geometry.shape, self.geometry.sampling
@@ -320,7 +327,7 @@ class Objective:
             Curvature of a regulariser over the object's frequencies, (channels, y, x), to be added.
         """
         shape = self.geometry.shape
-        by_channel = [values + DAMPING * values.max() for values in self.expected_curvature()]
+        by_channel = [values + DAMPING * values.max() for values in self.expected_curvature]
         if regularity is not None:
             by_channel = [one + more for one, more in zip(by_channel, regularity, strict=True)]
         divisor = torch.from_numpy(np.stack(by_channel)[:, None].astype(np.float32))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from stem_plugins.ptychography.geometry import ScanGeometry
-from stem_plugins.ptychography.objective import Parts, Value
+from stem_plugins.ptychography.objective import Objective, Parts, Value
 
 __all__ = ["Regularization"]
 
@@ -80,15 +80,14 @@ class Regularization:
         gradients = dict(value.gradients, object=value.gradients["object"] + gradient)
         return Value(value.loss + penalty.item(), gradients)
 
-    def projected(
-        self, parts: Parts, geometry: ScanGeometry, thickness: float | None, *, positive: bool
-    ) -> Parts:
+    def projected(self, parts: Parts, objective: Objective) -> Parts:
         """Bring object and probe back to what is allowed."""
+        geometry, thickness = objective.geometry, objective.slice_thickness
         found = dict(parts)
         stack = found["object"]
         if self.low_pass is not None or (self.kz_filter and stack.shape[1] > 1):
             stack = self._filtered(stack, geometry, thickness)
-        if positive:
+        if objective.object_type == "potential":
             stack = stack.clamp(min=0)
         found["object"] = stack
         if self.probe_support is not None and "probe" in found:

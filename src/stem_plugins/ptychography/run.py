@@ -538,7 +538,7 @@ def _start(objective: Objective, choices: Choices, probe: np.ndarray | None) -> 
         parts[name] = torch.zeros(sizes[name], device=objective.device)
     if choices.probe_prior in ("pixelated", "parametric"):
         # Also beside pixels: all of them would have to move together for a change of defocus.
-        count = len(objective.aberration_basis())
+        count = len(objective.aberration_basis)
         parts["aberrations"] = torch.zeros(count, device=objective.device)
     return parts
 

@@ -173,12 +173,7 @@ class PixelatedSolver:
         return Value(value.loss + penalty, gradients)
 
     def _project(self, parts: Parts) -> Parts:
-        return self.regularization.projected(
-            parts,
-            self.objective.geometry,
-            self.objective.slice_thickness,
-            positive=self.objective.object_type == "potential",
-        )
+        return self.regularization.projected(parts, self.objective)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -354,12 +349,7 @@ class GenerativeSolver:
             self._mean[name] = value if mean is None else keep * mean + (1 - keep) * value
 
     def _allowed(self, parts: Parts) -> Parts:
-        return self.regularization.projected(
-            parts,
-            self.objective.geometry,
-            self.objective.slice_thickness,
-            positive=self.objective.object_type == "potential",
-        )
+        return self.regularization.projected(parts, self.objective)
 
     def _channels(self, name: str) -> torch.Tensor:
         """What a network begins with, (channels, y, x): slices, or both parts of each mode."""
