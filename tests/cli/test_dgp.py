@@ -1,6 +1,9 @@
 """``stem-plugins dgp``: a scan in, its phase out, and every way to stop, go on and be refused."""
 
+import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 import tomllib
@@ -14,12 +17,11 @@ from rsciio.zspy import file_reader as read_zspy
 
 pytest.importorskip("torch")
 
-from typing import get_args
 
 from stem_plugins import iterative_ptychography, load_ptychography
-from stem_plugins.cli import dgp, main
+from stem_plugins.cli import main
 from stem_plugins.io import Scan, write_scan
-from stem_plugins.ptychography import Choices, Regularization, choices, objective
+from stem_plugins.ptychography import Progress
 
 QUICK = ("--prior", "pixelated", "--iterations", 5, "--threads", 1)
 CALIBRATION = (
@@ -149,10 +151,53 @@ def test_a_network_draws_the_object_unless_told_otherwise(works, atoms, out, tmp
     assert "1 iteration, loss" in text
 
 
+def test_a_vacuum_scan_tells_the_aperture(works, fails, atoms, out, tmp_path, scan):
+    vacuum = tmp_path / "vacuum.mib"
+    empty = scan_of_atoms(numbers=[1], places=[[200, 200]], side=3, dose=1e5)
+    write_scan(vacuum, Scan(np.asarray(empty.data), empty.acquisition))
+    words = ("dgp", atoms, "-o", out, *QUICK, "--probe-prior", "fixed", "--vacuum")
+    works(*words, vacuum)
+    found = np.abs(np.fft.fft2(load_ptychography(out / "atoms_dgp.h5").probe[0])) ** 2
+    pattern = np.fft.fftshift(found / found.sum())
+    expected = empty.data.mean((0, 1)) / empty.data.mean((0, 1)).sum()
+    np.testing.assert_allclose(pattern, expected, atol=1e-5)
+    assert "missing.mib" in fails(*words, tmp_path / "missing.mib", "--overwrite")
+    write_scan(tmp_path / "small.mib", Scan(np.asarray(empty.data)[..., 1:], empty.acquisition))
+    assert "as large as those of the scan" in fails(*words, tmp_path / "small.mib", "--overwrite")
+
+
+def test_processes_of_torchrun_reconstruct_together(works, atoms, out, tmp_path):
+    words = ("dgp", atoms, *QUICK)
+    works(*words, "-o", tmp_path / "alone")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    command = [sys.executable, "-m", "stem_plugins.cli", *map(str, words), "-o", str(out)]
+    started = [
+        subprocess.Popen(
+            command,
+            env={**os.environ, **meeting, "RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    (said, _), (silence, no_bar) = (process.communicate(timeout=180) for process in started)
+    assert [process.returncode for process in started] == [0, 0]
+    assert "5 iterations" in said
+    assert (silence, no_bar) == ("", "")
+    assert names(out) == OUTPUTS
+    alone = load_ptychography(tmp_path / "alone" / "atoms_dgp.h5").phase
+    shared = load_ptychography(out / "atoms_dgp.h5").phase
+    np.testing.assert_allclose(shared, alone, atol=0.01 * np.ptp(alone))
+
+
 @pytest.fixture
 def interrupted(monkeypatch):
     """Press Ctrl-C after some iterations."""
-    shown = dgp._stage_and_losses
+    shown = Progress.__str__
 
     def after(iterations):
         def press(progress):
@@ -160,10 +205,10 @@ def interrupted(monkeypatch):
                 raise KeyboardInterrupt
             return shown(progress)
 
-        monkeypatch.setattr(dgp, "_stage_and_losses", press)
+        monkeypatch.setattr(Progress, "__str__", press)
 
     yield after
-    monkeypatch.setattr(dgp, "_stage_and_losses", shown)
+    monkeypatch.setattr(Progress, "__str__", shown)
 
 
 def test_ctrl_c_keeps_what_there_is_and_resume_goes_on(
@@ -349,14 +394,6 @@ def test_an_estimate_that_is_to_be_trusted_is_taken(works, atoms, out, scan, mon
     assert "rotation 90.0° ± 0.1°, mirrored: estimated from the scan, confidence 80%" in text
     used = load_ptychography(out / "atoms_dgp.h5").acquisition
     assert (used.scan_rotation, used.flip_y) == (90.0, True)
-
-
-def test_choices_of_options_are_those_of_the_function():
-    assert get_args(choices.Prior) == dgp.PRIORS
-    assert get_args(choices.ProbePrior) == dgp.PROBE_PRIORS
-    assert dgp.OBJECT_TYPES == objective.OBJECT_TYPES
-    assert dgp.REFINABLE == choices.REFINABLE
-    assert Choices().regularization == Regularization()
 
 
 @pytest.mark.parametrize(

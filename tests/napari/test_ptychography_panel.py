@@ -25,6 +25,8 @@ from stem_plugins.napari.ptychography_model import (
 )
 from stem_plugins.napari.view import grid_of
 from stem_plugins.napari.widgets.ptychography import PtychographyPanel
+from stem_plugins.napari.widgets.ptychography_forms import ReconstructionForm
+from stem_plugins.ptychography import vocabulary
 from stem_plugins.simulation import simulate_scan, single_atoms
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -490,3 +492,31 @@ def test_a_lazy_file_gives_the_same_as_its_numbers(viewer, panel, atom, qtbot, t
     panel_save(panel, tmp_path / "all.h5")
     with h5py.File(tmp_path / "all.h5") as file:
         np.testing.assert_array_equal(file["slices"][0], names["phase"])
+
+
+def test_what_is_refined_is_chosen_in_a_menu(qtbot):
+    form = ReconstructionForm()
+    qtbot.addWidget(form)
+    assert form.refine.text() == "Nothing"
+    with qtbot.waitSignal(form.changed):
+        form.refine.menu().actions()[2].trigger()
+    assert form.refine.text() == "Descan"
+    assert form.settings().options() == {"prior": "dgp", "refine": ("descan",)}
+    settings = PtychographySettings(
+        first_guess="icom", refine=("positions", "slice_thickness"), slices=3, slice_thickness=20.0
+    )
+    form.show_settings(settings)
+    assert form.refine.text() == "Scan positions, Slice thickness"
+    assert form.settings() == settings
+    assert form.settings().options()["first_guess"] == "icom"
+    # Of a single slice there is neither thickness nor tilt.
+    form.slices.setValue(1)
+    assert form.settings().options()["refine"] == ("positions",)
+
+
+def test_the_panel_offers_all_that_there_is():
+    assert set(ptychography_model.PRIORS.values()) == set(vocabulary.PRIORS)
+    assert set(ptychography_model.PROBE_PRIORS.values()) == {None, *vocabulary.PROBE_PRIORS}
+    assert set(ptychography_model.OBJECT_TYPES.values()) == set(vocabulary.OBJECT_TYPES)
+    assert set(ptychography_model.FIRST_GUESSES.values()) == set(vocabulary.FIRST_GUESSES)
+    assert set(ptychography_model.REFINED.values()) == set(vocabulary.REFINABLE)

@@ -25,6 +25,7 @@ def model(rng, modes=2, slices=3, positions=4):
         "corners": rng.integers(0, 40, (positions, 2)),
         "fractions": rng.uniform(-1, 1, (positions, 2)),
         "propagator": propagator(SIDE, 0.3, 12.0, 200),
+        "shifts": rng.uniform(-1, 1, (positions, 2)),
     }
 
 
@@ -44,6 +45,12 @@ def moved(wave, y, x):
     return rows @ spectrum @ columns / wave.size
 
 
+def shifting(y, x):
+    """A tilt of the wave in the window, whose pattern lies that many pixels further."""
+    rows, columns = (np.arange(size) / size for size in SIDE)
+    return np.exp(2j * np.pi * (y * rows[:, None] + x * columns))
+
+
 def test_patterns_are_those_of_the_simulation(rng):
     arrays = model(rng)
     found = diffraction_patterns(**tensors(arrays)).numpy()
@@ -58,7 +65,7 @@ def test_patterns_are_those_of_the_simulation(rng):
         expected = np.zeros(SIDE)
         for mode in arrays["probe"]:
             wave = multislice(moved(mode, *fraction), patches[:-1], arrays["propagator"])
-            wave = wave * patches[-1]
+            wave = wave * patches[-1] * shifting(*arrays["shifts"][index])
             expected += np.abs(np.fft.fft2(wave, norm="ortho")) ** 2
         np.testing.assert_allclose(found[index], expected, rtol=1e-9)
 
@@ -66,7 +73,7 @@ def test_patterns_are_those_of_the_simulation(rng):
 @pytest.mark.parametrize(("modes", "slices"), [(1, 1), (3, 1), (1, 3), (2, 2)])
 def test_gradients_are_those_of_finite_differences(rng, modes, slices):
     arrays = model(rng, modes, slices)
-    given = tensors(arrays, "probe", "transmission", "fractions", "propagator")
+    given = tensors(arrays, "probe", "transmission", "fractions", "propagator", "shifts")
     if slices == 1:
         del given["propagator"]
     names = list(given)
@@ -76,15 +83,23 @@ def test_gradients_are_those_of_finite_differences(rng, modes, slices):
     )
 
 
-@pytest.mark.parametrize("learnt", ["probe", "transmission", "fractions"])
+@pytest.mark.parametrize("learnt", ["probe", "transmission", "fractions", "shifts"])
 def test_each_gradient_can_be_asked_for_alone(rng, learnt):
     arrays = model(rng)
     weights = torch.from_numpy(rng.standard_normal((4, *SIDE)))
-    together = tensors(arrays, "probe", "transmission", "fractions")
+    together = tensors(arrays, "probe", "transmission", "fractions", "shifts")
     (diffraction_patterns(**together) * weights).sum().backward()
     alone = tensors(arrays, learnt)
     (diffraction_patterns(**alone) * weights).sum().backward()
     torch.testing.assert_close(alone[learnt].grad, together[learnt].grad)
+
+
+def test_a_shift_by_whole_pixels_moves_the_pattern(rng):
+    given = tensors(model(rng))
+    there = torch.tensor([[2.0, -3.0]] * 4, dtype=torch.float64)
+    unmoved = diffraction_patterns(**{**given, "shifts": None})
+    moved = diffraction_patterns(**{**given, "shifts": there})
+    torch.testing.assert_close(moved, torch.roll(unmoved, (2, -3), dims=(1, 2)))
 
 
 def test_the_object_is_periodic(rng):

@@ -12,6 +12,7 @@ pytest.importorskip("torch")
 from stem_plugins import MissingCalibrationError, Regularization
 from stem_plugins import iterative_ptychography as reconstruct
 from stem_plugins import load_ptychography as load
+from stem_plugins.optics import probe
 from stem_plugins.ptychography.metrics import cross_talk, fourier_ring_correlation, half_scans
 from stem_plugins.simulation import Atoms, simulate_scan, single_atoms
 
@@ -195,6 +196,94 @@ def test_positions_are_found_back():
     assert error.std() < 0.5 * moves.std()
 
 
+def test_descan_is_found_back():
+    """Patterns that move by some hundredths of a detector pixel from position to position."""
+    places = np.random.default_rng(8).uniform(-1, 13, (40, 2))
+    scan = simulate_scan(
+        single_atoms([47] * 40, places, extent=(13, 13)),
+        dataclasses.replace(ACQUISITION, center=(16, 16)),
+        scan_shape=(13, 13),
+        detector_shape=(32, 32),
+        descan=[[0.08, 0.02], [-0.03, 0.05]],
+        workers=1,
+    )
+    plain = run(scan, iterations=40, held_out=0)
+    refined = run(scan, iterations=40, held_out=0, refine=("descan",))
+    assert refined.losses[-1] < 0.4 * plain.losses[-1]
+    assert refined.settings["probe_prior"] == "parametric"
+    found = np.reshape(refined.refined["descan"], (2, 3))
+    # From the middle to the last of 13 positions.
+    np.testing.assert_allclose(found, [[0, 0.48, 0.12], [0, -0.18, 0.3]], atol=0.06)
+
+
+def test_the_distance_of_slices_is_found_back():
+    scan, _ = two_layers()
+    given = {"slices": 2, "slice_thickness": 40.0, "held_out": 0, "iterations": 60}
+    plain = run(scan, **given)
+    refined = run(scan, **given, refine=("slice_thickness",))
+    assert refined.losses[-1] < 0.9 * plain.losses[-1]
+    assert plain.slice_thickness == 40
+    assert refined.slice_thickness == pytest.approx(60, abs=8)
+
+
+def test_a_vacuum_pattern_tells_the_aperture():
+    """An aperture that is larger than it is said to be, and half as bright on one side."""
+    scan = scan_of_atoms(numbers=[79, 79, 79])
+    vacuum = scan_of_atoms(numbers=[1], places=[[200, 200]], side=3).data.mean((0, 1))
+    said = dataclasses.replace(scan.acquisition, convergence_angle=18.5)
+    given = {**PIXELATED, "iterations": 15, "probe_prior": "fixed"}
+    plain = reconstruct(scan.data, said, **given)
+    told = reconstruct(scan.data, said, vacuum=np.roll(vacuum, 2, axis=1), **given)
+    assert told.losses[-1] < 0.1 * plain.losses[-1]
+    assert truth_at(told, scan) > truth_at(plain, scan)
+    with pytest.raises(ValueError, match="not both"):
+        reconstruct(scan.data, said, vacuum=vacuum, probe=told.probe[0], **given)
+    with pytest.raises(ValueError, match="as large as those of the scan"):
+        reconstruct(scan.data, said, vacuum=vacuum[1:], **given)
+    with pytest.raises(ValueError, match="no counts"):
+        reconstruct(scan.data, said, vacuum=0 * vacuum, **given)
+
+
+@pytest.mark.parametrize(("rotation", "flip"), [(0.0, False), (-126.0, True)])
+def test_the_integrated_centre_of_mass_is_a_first_guess(rotation, flip):
+    calibration = {"scan_rotation": rotation, "flip_y": flip, "defocus": 0, "scan_step": 0.4}
+    scan = scan_of_atoms(**calibration, positions=32)
+    guess = reconstruct(
+        scan.data, scan.acquisition, first_guess="icom", iterations=1, polish=0, filters=1
+    )
+    # Nothing has been learnt yet: what is seen is the guess, the phase smeared by the probe.
+    intensity = np.abs(probe((32, 32), 0.4, scan.acquisition, position=(0, 0))) ** 2
+    smeared = np.fft.ifft2(np.fft.fft2(scan.phase) * np.fft.fft2(intensity)).real
+    rows, columns = (np.rint(np.arange(32) * 0.4 / pixel).astype(int) for pixel in guess.sampling)
+    image = guess.phase[np.ix_(rows, columns)]
+    slope = np.polyfit(smeared.ravel(), image.ravel(), 1)[0]
+    assert np.corrcoef(smeared.ravel(), image.ravel())[0, 1] > 0.93
+    assert slope == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("prior", ["pixelated", "dgp"])
+def test_snapshots_and_rates_are_kept_over_a_break(atoms, prior):
+    given = {"prior": prior, "filters": 2, "snapshots": 2, "held_out": 0, "threads": 1}
+    data = atoms.data, atoms.acquisition
+    whole = reconstruct(*data, **given, iterations=6)
+    half = reconstruct(*data, **given, iterations=3)
+    resumed = reconstruct(*data, resume=half, iterations=6)
+    assert len(whole.rates) == len(whole.losses)
+    assert len(whole.snapshots) == len(whole.losses) // 2
+    np.testing.assert_array_equal(resumed.rates, whole.rates)
+    np.testing.assert_array_equal(resumed.snapshots, whole.snapshots)
+    last = whole.snapshots[-1] - whole.phase
+    assert np.ptp(whole.snapshots[0] - whole.phase) > np.ptp(last) == 0
+
+
+def test_networks_of_half_precision_draw_the_same(atoms):
+    given = {"filters": 4, "iterations": 4, "threads": 1, "prior": "dgp"}
+    exact = reconstruct(atoms.data, atoms.acquisition, **given)
+    half = reconstruct(atoms.data, atoms.acquisition, mixed_precision=True, **given)
+    difference = np.std(half.phase - exact.phase)
+    assert 0 < difference < 0.02 * np.std(exact.phase)
+
+
 def test_a_probe_of_two_modes_is_found():
     """Two incoherent probes, side by side: one mode cannot explain them."""
     places = np.random.default_rng(8).uniform(-1, 13, (40, 2))
@@ -209,7 +298,8 @@ def test_a_probe_of_two_modes_is_found():
     assert abs(overlap) < 1e-4
 
 
-def test_two_layers_are_told_apart():
+def two_layers():
+    """Two gold atoms each in two layers 60 Å apart."""
     positions = np.array([[5.0, 4, 4], [5, 9, 9], [65, 4, 9], [65, 9, 4]])
     specimen = Atoms([79, 79, 79, 79], positions, (80.0, 13, 13), periodic=False)
     acquisition = dataclasses.replace(
@@ -223,6 +313,11 @@ def test_two_layers_are_told_apart():
         slice_thickness=20,
         workers=1,
     )
+    return scan, positions
+
+
+def test_two_layers_are_told_apart():
+    scan, positions = two_layers()
     found = run(scan, iterations=60, slices=2, slice_thickness=60.0, held_out=0)
     truth = []
     for layer in (positions[:2], positions[2:]):

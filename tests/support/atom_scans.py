@@ -13,13 +13,16 @@ ACQUISITION = Acquisition(
 PLACES = np.array([[4.0, 5.0], [8.0, 3.0], [7.0, 9.0]])
 
 
-def scan_of_atoms(numbers=(79, 79, 79), places=PLACES, *, side=13, dose=None, **calibration):
+def scan_of_atoms(
+    numbers=(79, 79, 79), places=PLACES, *, side=13, positions=None, dose=None, **calibration
+):
     """Atoms in vacuum at known places; the centre falls onto a pixel."""
     acquisition = dataclasses.replace(ACQUISITION, center=(16, 16), **calibration)
+    positions = positions or side
     return simulate_scan(
         single_atoms(numbers, places, extent=(side, side)),
         acquisition,
-        scan_shape=(side, side),
+        scan_shape=(positions, positions),
         detector_shape=(32, 32),
         dose=dose,
         seed=1,

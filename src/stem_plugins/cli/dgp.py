@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import math
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from stem_plugins.cli.options import (
     add_acquisition_options,
     add_reading_options,
+    check_is_file,
     open_scan,
+    positive_number,
     whole_number,
+)
+from stem_plugins.ptychography.vocabulary import (
+    FIRST_GUESSES,
+    OBJECT_TYPES,
+    PRIORS,
+    PROBE_PRIORS,
+    REFINABLE,
+    REFINABLE_OF_SLICES,
 )
 
 if TYPE_CHECKING:
@@ -22,11 +36,6 @@ if TYPE_CHECKING:
     from stem_plugins.ptychography import Progress, PtychographyResult
 
 __all__ = ["add_parser", "run"]
-
-PRIORS = ("dgp", "pixelated")
-PROBE_PRIORS = ("dgp", "pixelated", "parametric", "fixed")
-OBJECT_TYPES = ("phase", "potential", "complex")
-REFINABLE = ("positions", "background", "tilt")
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -92,7 +101,10 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "--slices", type=whole_number(1), metavar="N", help="slices of a thick specimen (1)"
     )
     group.add_argument(
-        "--slice-thickness", type=_positive, metavar="Å", help="distance of the slices, in Å: 20"
+        "--slice-thickness",
+        type=positive_number("a number of Å"),
+        metavar="Å",
+        help="distance of the slices, in Å: 20",
     )
     group.add_argument(
         "--probe-modes",
@@ -105,7 +117,21 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         choices=REFINABLE,
         metavar="NAME",
-        help=f"also refine {', '.join(REFINABLE)} (of several slices); can be repeated",
+        help=f"also refine {', '.join(REFINABLE)} (the last {len(REFINABLE_OF_SLICES)} of several "
+        "slices); can be repeated",
+    )
+    group.add_argument(
+        "--first-guess",
+        choices=FIRST_GUESSES,
+        help="what a network begins with: a few pixelated iterations, direct ptychography, the "
+        "integrated centre of mass, or nothing (pixelated)",
+    )
+    group.add_argument(
+        "--vacuum",
+        type=Path,
+        metavar="FILE",
+        help="a scan without specimen by the same detector, whose mean pattern takes the place of "
+        "the ideal aperture",
     )
 
 
@@ -134,7 +160,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--checkpoint-minutes",
-        type=_positive,
+        type=positive_number("a number of minutes"),
         default=10.0,
         metavar="M",
         help="how often the state is kept in FOLDER, to go on from (10)",
@@ -146,25 +172,25 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number above zero, not {text!r}")
-    return number
-
-
 def run(arguments: argparse.Namespace) -> None:
     """Reconstruct and save, as the parsed options say."""
-    from stem_plugins.cli.dgp_files import check_outputs, save_results
-    from stem_plugins.cli.dgp_parameters import chosen_parameters
-    from stem_plugins.cli.messages import say
     from stem_plugins.cli.restore import check_torch
 
     check_torch("Ptychography")
+    from stem_plugins.lazy.processors import torch_device
+    from stem_plugins.ptychography.processes import joined
+
+    # Only where torchrun has started several processes is there anybody to join.
+    with joined(torch_device(arguments.device)) as device:
+        _reconstruct_and_save(arguments, device)
+
+
+def _reconstruct_and_save(arguments: argparse.Namespace, device: str) -> None:
+    from stem_plugins.cli.dgp_files import check_outputs, save_results
+    from stem_plugins.cli.dgp_parameters import chosen_parameters
+    from stem_plugins.cli.messages import say
     from stem_plugins.ptychography import load_ptychography
+    from stem_plugins.ptychography.processes import is_first
 
     scan = open_scan(arguments)
     stem = f"{arguments.file.stem}_dgp"
@@ -176,11 +202,14 @@ def run(arguments: argparse.Namespace) -> None:
     before = load_ptychography(state) if arguments.resume else None
     parameters = chosen_parameters(arguments, before)
     check_outputs(arguments.output, stem, replace=arguments.overwrite or arguments.resume)
+    inputs = {"vacuum": _vacuum(arguments.vacuum, scan), "resume": before, "device": device}
     acquisition, notes = _calibration(arguments, scan, before)
-    for note in notes:
+    for note in notes if is_first() else ():
         say(note)
     with _folder(arguments.output):
-        result = _reconstruct(arguments, scan, acquisition, parameters, before, state)
+        result = _reconstruct(arguments, scan.data, acquisition, state, {**parameters, **inputs})
+    if not is_first():
+        return
     found = _notes(result)
     for note in found:
         say(note)
@@ -188,6 +217,17 @@ def run(arguments: argparse.Namespace) -> None:
     if result.stopped == "stopped by Ctrl-C":
         say(f"{state} is kept; the same command with --resume goes on from it.")
         raise KeyboardInterrupt
+
+
+def _vacuum(path: Path | None, scan: Scan) -> np.ndarray | None:
+    """Mean pattern of a scan without specimen."""
+    from stem_plugins.io.formats import read_scan
+
+    if path is None:
+        return None
+    check_is_file(path)
+    data = read_scan(path, beam_energy=scan.acquisition.beam_energy).data
+    return np.asarray(data.mean(axis=(0, 1), dtype=float))
 
 
 def _calibration(
@@ -250,48 +290,55 @@ def _folder(path: Path) -> Iterator[None]:
 
 def _reconstruct(
     arguments: argparse.Namespace,
-    scan: Scan,
+    data: Any,
     acquisition: Acquisition,
-    parameters: dict[str, Any],
-    before: PtychographyResult | None,
     state: Path,
+    options: dict[str, Any],
 ) -> PtychographyResult:
     from tqdm import tqdm
 
     from stem_plugins.cli.messages import bar_style
     from stem_plugins.ptychography import iterative_ptychography
+    from stem_plugins.ptychography.processes import is_first
 
-    with tqdm(**bar_style("reconstructing")) as bar:
-        return iterative_ptychography(
-            scan.data,
+    silent = {} if is_first() else {"disable": True}
+    with tqdm(**bar_style("reconstructing") | silent) as bar, _interruption() as interrupted:
+
+        def show(progress: Progress) -> bool:
+            bar.total = progress.iterations
+            bar.set_description_str(str(progress), refresh=False)
+            bar.update(max(0.0, progress.done - bar.n))
+            return interrupted()
+
+        result = iterative_ptychography(
+            data,
             acquisition,
-            device=arguments.device,
             threads=arguments.threads,
-            callback=_shown_by(bar),
-            resume=before,
+            callback=show,
             checkpoint=state,
             checkpoint_minutes=arguments.checkpoint_minutes,
-            **parameters,
+            **options,
         )
+    if interrupted():
+        result = dataclasses.replace(result, stopped="stopped by Ctrl-C")
+    return result
 
 
-def _shown_by(bar: Any) -> Callable[[Progress], None]:
-    def show(progress: Progress) -> None:
-        bar.total = progress.iterations
-        bar.set_description_str(_stage_and_losses(progress), refresh=False)
-        # After its last batch an iteration is not yet counted among the finished ones.
-        bar.update(max(0.0, progress.iteration + progress.share % 1 - bar.n))
+@contextlib.contextmanager
+def _interruption() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed, where it must not break into what processes do together."""
+    from stem_plugins.ptychography.processes import process_count
 
-    return show
-
-
-def _stage_and_losses(progress: Progress) -> str:
-    words = [progress.stage]
-    if math.isfinite(progress.loss):
-        words.append(f"loss {progress.loss:.4g}")
-    if math.isfinite(progress.held_out_loss):
-        words.append(f"held out {progress.held_out_loss:.4g}")
-    return ", ".join(words)
+    pressed: list[int] = []
+    if process_count() == 1:
+        # Alone, it ends the reconstruction wherever it is.
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _notes(result: PtychographyResult) -> list[str]:

@@ -20,7 +20,7 @@ SAID = ("chosen", "device")
 TEXTS = ("prior", "probe_prior", "object_type", "loss", "first_guess")
 WHOLE_NUMBERS = (
     *("slices", "probe_modes", "iterations", "polish", "patience", "filters", "batch", "seed"),
-    "butterworth_order",
+    *("snapshots", "butterworth_order"),
 )
 
 
@@ -52,12 +52,7 @@ def chosen_parameters(
     if before is None:
         Choices(**given)
         return given
-    own = {**before.settings, "refine": tuple(before.settings["refine"])}
-    return {name: value for name, value in given.items() if _plain(value) != own[name]}
-
-
-def _plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+    return Choices.from_settings(before.settings).changes(given)
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
@@ -119,6 +114,10 @@ def _value(name: str, value: Any, path: Path) -> Any:
         if all(isinstance(one, str) for one in names):
             return tuple(names)
         expected = "a list of names"
+    elif name == "mixed_precision":
+        if isinstance(value, bool):
+            return value
+        expected = "true or false"
     elif name in TEXTS:
         if isinstance(value, str):
             return value

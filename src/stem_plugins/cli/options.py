@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
     "attach_numbers",
     "given_acquisition",
     "open_scan",
+    "positive_number",
     "reading_options",
     "whole_number",
 ]
@@ -188,6 +190,27 @@ def whole_number(least: int) -> Callable[[str], int]:
                 f"expected a whole number of {least} or more, not {text!r}"
             )
         return int(text)
+
+    return convert
+
+
+def positive_number(what: str) -> Callable[[str], float]:
+    """Return a type for argparse: numbers above zero.
+
+    Parameters
+    ----------
+    what
+        Of what the number is, in a message: ``"a number of minutes"``.
+    """
+
+    def convert(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = 0.0
+        if not 0 < number < math.inf:
+            raise argparse.ArgumentTypeError(f"expected {what} above zero, not {text!r}")
+        return number
 
     return convert
 

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stem_plugins.cli.options import whole_number
+from stem_plugins.cli.options import positive_number, whole_number
 
 if TYPE_CHECKING:
     from stem_plugins.training.restoration import Progress
@@ -69,7 +69,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="keeps checkpoint.pt, restore.safetensors (the weights) and log.csv",
     )
     parser.add_argument(
-        "--minutes", type=_minutes, required=True, metavar="M", help="length of this run"
+        "--minutes",
+        type=positive_number("a number of minutes"),
+        required=True,
+        metavar="M",
+        help="length of this run",
     )
     parser.add_argument(
         "--start-from",
@@ -98,16 +102,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="show the full traceback of an error",
     )
-
-
-def _minutes(text: str) -> float:
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not 0 < minutes < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of minutes above zero, not {text!r}")
-    return minutes
 
 
 def _share(text: str) -> float:

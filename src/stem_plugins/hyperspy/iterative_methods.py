@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from stem_plugins.hyperspy.iterative_reconstruction import reconstruct
 from stem_plugins.hyperspy.ptychography_signals import PtychographySignals
 
 if TYPE_CHECKING:
     from stem_plugins.ptychography import Progress, PtychographyResult, Regularization
+    from stem_plugins.ptychography.vocabulary import (
+        FirstGuess,
+        Loss,
+        ObjectType,
+        Prior,
+        ProbePrior,
+    )
 
 __all__ = ["IterativePtychographyMethods"]
-
-Prior = Literal["dgp", "pixelated"]
-ProbePrior = Literal["dgp", "pixelated", "parametric", "fixed"]
-ObjectType = Literal["phase", "potential", "complex"]
-Loss = Literal["poisson", "amplitude"]
-FirstGuess = Literal["pixelated", "direct", "none"]
 
 
 class IterativePtychographyMethods:
@@ -42,11 +43,14 @@ class IterativePtychographyMethods:
         patience: int = 5,
         filters: int | None = None,
         batch: int | None = None,
+        mixed_precision: bool | None = None,
         blur: float = 0.0,
+        snapshots: int = 0,
         seed: int = 0,
         mask: Any = None,
         scan_mask: Any = None,
         probe: Any = None,
+        vacuum: Any = None,
         device: str = "auto",
         threads: int | None = None,
         callback: Callable[[Progress], bool | None] | None = None,
@@ -63,16 +67,18 @@ class IterativePtychographyMethods:
         Parameters
         ----------
         probe_prior, object_type, slices, slice_thickness, probe_modes, loss, refine, \
-regularization, iterations, held_out, patience, batch, blur, seed, mask, scan_mask, probe, device, \
-threads, callback, resume, checkpoint, checkpoint_minutes, show_progressbar
+regularization, iterations, held_out, patience, batch, blur, snapshots, seed, mask, scan_mask, \
+probe, vacuum, device, threads, callback, resume, checkpoint, checkpoint_minutes, show_progressbar
             As for `ptychography`.
         first_guess
             The object to begin with: ``"pixelated"``, a few pixelated iterations; ``"direct"``,
-            direct ptychography; or ``"none"``, vacuum.
+            direct ptychography; ``"icom"``, the integrated centre of mass; or ``"none"``, vacuum.
         polish
             Pixelated iterations after those of the network.
         filters
             Width of the network; ``None``: 8 on a processor, 16 on a GPU.
+        mixed_precision
+            Whether the network computes in bfloat16; ``None``: on a GPU.
 
         Returns
         -------
@@ -101,40 +107,7 @@ threads, callback, resume, checkpoint, checkpoint_minutes, show_progressbar
         >>> found.phase
         <STEMImage, title: Phase, dimensions: (|50, 50)>
         """
-        options = {
-            "prior": "dgp",
-            "probe_prior": probe_prior,
-            "object_type": object_type,
-            "slices": slices,
-            "slice_thickness": slice_thickness,
-            "probe_modes": probe_modes,
-            "loss": loss,
-            "first_guess": first_guess,
-            "refine": refine,
-            "regularization": regularization,
-            "iterations": iterations,
-            "polish": polish,
-            "held_out": held_out,
-            "patience": patience,
-            "filters": filters,
-            "batch": batch,
-            "blur": blur,
-            "seed": seed,
-        }
-        return reconstruct(
-            self,
-            options,
-            mask=mask,
-            scan_mask=scan_mask,
-            probe=probe,
-            show_progressbar=show_progressbar,
-            device=device,
-            threads=threads,
-            callback=callback,
-            resume=resume,
-            checkpoint=checkpoint,
-            checkpoint_minutes=checkpoint_minutes,
-        )
+        return reconstruct(self, prior="dgp", **_arguments(locals()))
 
     def ptychography(
         self: Any,
@@ -155,11 +128,14 @@ threads, callback, resume, checkpoint, checkpoint_minutes, show_progressbar
         patience: int = 5,
         filters: int | None = None,
         batch: int | None = None,
+        mixed_precision: bool | None = None,
         blur: float = 0.0,
+        snapshots: int = 0,
         seed: int = 0,
         mask: Any = None,
         scan_mask: Any = None,
         probe: Any = None,
+        vacuum: Any = None,
         device: str = "auto",
         threads: int | None = None,
         callback: Callable[[Progress], bool | None] | None = None,
@@ -185,10 +161,12 @@ threads, callback, resume, checkpoint, checkpoint_minutes, show_progressbar
             Modes of a partially coherent probe.
         loss
             Statistics of the counts, ``"poisson"`` or ``"amplitude"``; ``None``: by the dose.
-        first_guess, polish, filters
+        first_guess, polish, filters, mixed_precision
             For ``prior="dgp"``, see `dgp`.
         refine
-            Also refined: ``"positions"``, ``"background"``, ``"tilt"``.
+            Also refined: ``"positions"``; ``"background"``, even over the detector; ``"descan"``,
+            a shift of the patterns linear in the scan; and of several slices ``"tilt"`` and
+            ``"slice_thickness"``.
         regularization
             What else is asked of object and probe.
         iterations
@@ -201,6 +179,8 @@ threads, callback, resume, checkpoint, checkpoint_minutes, show_progressbar
             Patterns computed at a time; ``None``: what memory allows.
         blur
             Point spread of the detector, standard deviation [px].
+        snapshots
+            Every so many iterations the phase is kept for the result; 0 for none.
         seed
             Of everything random.
         mask
@@ -210,6 +190,9 @@ threads, callback, resume, checkpoint, checkpoint_minutes, show_progressbar
         probe
             The probe to begin with, array or signal (ky, kx), complex, in the middle of its
             window; ``None``: that of aperture and aberrations.
+        vacuum
+            Or a pattern without specimen, array or signal (ky, kx), whose root takes the place of
+            the ideal aperture.
         device
             ``"auto"``: a GPU if torch sees one; ``"cpu"``, ``"cuda"``.
         threads
@@ -264,37 +247,9 @@ threads, callback, resume, checkpoint, checkpoint_minutes, show_progressbar
         >>> found.phase
         <STEMImage, title: Phase, dimensions: (|28, 24)>
         """
-        options = {
-            "prior": prior,
-            "probe_prior": probe_prior,
-            "object_type": object_type,
-            "slices": slices,
-            "slice_thickness": slice_thickness,
-            "probe_modes": probe_modes,
-            "loss": loss,
-            "first_guess": first_guess,
-            "refine": refine,
-            "regularization": regularization,
-            "iterations": iterations,
-            "polish": polish,
-            "held_out": held_out,
-            "patience": patience,
-            "filters": filters,
-            "batch": batch,
-            "blur": blur,
-            "seed": seed,
-        }
-        return reconstruct(
-            self,
-            options,
-            mask=mask,
-            scan_mask=scan_mask,
-            probe=probe,
-            show_progressbar=show_progressbar,
-            device=device,
-            threads=threads,
-            callback=callback,
-            resume=resume,
-            checkpoint=checkpoint,
-            checkpoint_minutes=checkpoint_minutes,
-        )
+        return reconstruct(self, **_arguments(locals()))
+
+
+def _arguments(names: dict[str, Any]) -> dict[str, Any]:
+    """Everything that a method was given, but not whose method it is."""
+    return {name: value for name, value in names.items() if name != "self"}

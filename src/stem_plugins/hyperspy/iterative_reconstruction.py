@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -29,15 +28,19 @@ TRUSTED_CONFIDENCE = 0.5
 
 def reconstruct(
     signal: Any,
-    options: Mapping[str, Any],
     *,
     mask: Any,
     scan_mask: Any,
     probe: Any,
+    vacuum: Any,
+    device: str,
+    threads: int | None,
     resume: PtychographyResult | str | Path | None,
     callback: Callable[[Progress], bool | None] | None,
+    checkpoint: str | Path | None,
+    checkpoint_minutes: float,
     show_progressbar: bool | None,
-    **run: Any,
+    **options: Any,
 ) -> PtychographySignals:
     """Check what can be checked before the patterns are read, and reconstruct.
 
@@ -45,10 +48,11 @@ def reconstruct(
     ----------
     signal
         4D data.
-    options
-        All fields of `stem_plugins.ptychography.Choices` by name.
-    mask, scan_mask, probe, resume, callback, show_progressbar, **run
+    mask, scan_mask, probe, vacuum, device, threads, resume, callback, checkpoint, \
+checkpoint_minutes, show_progressbar
         As for `STEM4D.ptychography`.
+    **options
+        All fields of `stem_plugins.ptychography.Choices`.
     """
     from stem_plugins.ptychography import Choices, iterative_ptychography, load_ptychography
     from stem_plugins.ptychography.geometry import scan_geometry
@@ -68,9 +72,13 @@ def reconstruct(
             mask=_mask(signal, mask),
             scan_mask=_array(scan_mask),
             probe=_array(probe),
+            vacuum=_array(vacuum),
+            device=device,
+            threads=threads,
             resume=before,
             callback=report,
-            **run,
+            checkpoint=checkpoint,
+            checkpoint_minutes=checkpoint_minutes,
             **chosen,
         )
     method = "dgp" if result.settings["prior"] == "dgp" else "ptychography"
@@ -87,17 +95,11 @@ def _given(options: Mapping[str, Any], before: PtychographyResult | None) -> dic
         "refine": (refine,) if isinstance(refine, str) else tuple(refine),
         "regularization": options["regularization"] or Choices().regularization,
     }
-    usual = {field.name: getattr(Choices(), field.name) for field in dataclasses.fields(Choices)}
-    given = {name: value for name, value in options.items() if value != usual[name]}
+    given = Choices().changes(options)
     if before is None:
         return given
-    own = {**before.settings, "refine": tuple(before.settings["refine"])}
     given["prior"] = options["prior"]
-    return {
-        name: value
-        for name, value in given.items()
-        if (dataclasses.asdict(value) if name == "regularization" else value) != own[name]
-    }
+    return Choices.from_settings(before.settings).changes(given)
 
 
 def _array(given: Any) -> Any:
@@ -173,18 +175,8 @@ def _progress(
 
         def report(progress: Progress) -> bool | None:
             bar.total = progress.iterations
-            bar.set_description_str(_stage_and_losses(progress), refresh=False)
-            # After its last batch an iteration is not yet counted among the finished ones.
-            bar.update(max(0.0, progress.iteration + progress.share % 1 - bar.n))
+            bar.set_description_str(str(progress), refresh=False)
+            bar.update(max(0.0, progress.done - bar.n))
             return callback(progress) if callback is not None else None
 
         yield report
-
-
-def _stage_and_losses(progress: Progress) -> str:
-    words = [progress.stage]
-    if np.isfinite(progress.loss):
-        words.append(f"loss {progress.loss:.4g}")
-    if np.isfinite(progress.held_out_loss):
-        words.append(f"held out {progress.held_out_loss:.4g}")
-    return ", ".join(words)

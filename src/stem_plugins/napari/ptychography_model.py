@@ -22,15 +22,18 @@ from stem_plugins.optics.acquisition import FIELDS, Acquisition
 from stem_plugins.optics.electrons import wavelength
 from stem_plugins.optics.probe import probe_radius
 from stem_plugins.ptychography.geometry import NEEDED, scan_geometry
+from stem_plugins.ptychography.vocabulary import REFINABLE_OF_SLICES
 
 if TYPE_CHECKING:
     from stem_plugins.ptychography.result import PtychographyResult
     from stem_plugins.ptychography.run import Progress
 
 __all__ = [
+    "FIRST_GUESSES",
     "OBJECT_TYPES",
     "PRIORS",
     "PROBE_PRIORS",
+    "REFINED",
     "Check",
     "PtychographySettings",
     "Reconstruction",
@@ -52,6 +55,20 @@ OBJECT_TYPES = {
     "Phase": "phase",
     "Potential (phase ≥ 0)": "potential",
     "Complex (absorbs too)": "complex",
+}
+
+FIRST_GUESSES = {
+    "Pixelated": "pixelated",
+    "Direct ptychography": "direct",
+    "Integrated centre of mass": "icom",
+    "None": "none",
+}
+REFINED = {
+    "Scan positions": "positions",
+    "Background": "background",
+    "Descan": "descan",
+    "Tilt of the slices": "tilt",
+    "Slice thickness": "slice_thickness",
 }
 
 #: What results say of their end while it is to come.
@@ -78,6 +95,7 @@ class PtychographySettings:
     slices: int = 1
     slice_thickness: float | None = None
     probe_modes: int = 1
+    first_guess: str = "pixelated"
     refine: tuple[str, ...] = ()
     iterations: int | None = None
     polish: int = 0
@@ -91,6 +109,9 @@ class PtychographySettings:
         }
         if self.slices == 1:
             found.pop("slice_thickness", None)
+            refine = tuple(name for name in self.refine if name not in REFINABLE_OF_SLICES)
+            found.pop("refine", None)
+            found |= {"refine": refine} if refine else {}
         if self.prior == "pixelated" and self.probe_prior != "dgp":
             found.pop("polish", None)
         return {"prior": self.prior, **found}

@@ -142,6 +142,7 @@ def probe_spectrum(
     acquisition: Acquisition,
     *,
     edge: float | Pair = 0.0,
+    amplitude: NDArray[np.floating] | None = None,
 ) -> NDArray[np.complex128]:
     """Compute the probe's wave in the aperture, ``A exp(-iχ)``, for a probe at the origin.
 
@@ -153,6 +154,8 @@ def probe_spectrum(
         Gives `beam_energy`, `convergence_angle`, and `defocus` and `aberrations` where known.
     edge
         Width of the aperture's edge [mrad], see `aperture`.
+    amplitude
+        What a measured aperture lets through at these frequencies, in place of an ideal one.
 
     Returns
     -------
@@ -178,7 +181,8 @@ def probe_spectrum(
     assert beam_energy is not None
     assert angle is not None
     alpha, phi = scattering_angles(ky, kx, beam_energy)
-    amplitude = aperture(alpha, phi, angle, edge=edge)
+    if amplitude is None:
+        amplitude = aperture(alpha, phi, angle, edge=edge)
     norm = math.sqrt(float((amplitude**2).sum()))
     if norm == 0:
         raise ValueError(

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from stem_plugins.ptychography.objective import LOSSES, OBJECT_TYPES, Loss, ObjectType
 from stem_plugins.ptychography.regularizers import Regularization
+from stem_plugins.ptychography.vocabulary import (
+    FIRST_GUESSES,
+    LOSSES,
+    OBJECT_TYPES,
+    PRIORS,
+    PROBE_PRIORS,
+    REFINABLE,
+    REFINABLE_OF_SLICES,
+    FirstGuess,
+    Loss,
+    ObjectType,
+    Prior,
+    ProbePrior,
+)
 
-__all__ = ["REFINABLE", "Choices", "FirstGuess", "Prior", "ProbePrior"]
-
-Prior = Literal["dgp", "pixelated"]
-ProbePrior = Literal["dgp", "pixelated", "parametric", "fixed"]
-FirstGuess = Literal["pixelated", "direct", "none"]
-
-#: What can be refined beside object and probe.
-REFINABLE = ("positions", "background", "tilt")
+__all__ = ["Choices"]
 
 #: Electrons per pixel of the disc below which counts are no longer nearly normal.
 FEW_ELECTRONS = 100.0
@@ -49,16 +55,18 @@ class Choices:
     patience: int = 5
     filters: int | None = None
     batch: int | None = None
+    mixed_precision: bool | None = None
     blur: float = 0.0
+    snapshots: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name, allowed in (
-            ("prior", get_args(Prior)),
-            ("probe_prior", (None, *get_args(ProbePrior))),
+            ("prior", PRIORS),
+            ("probe_prior", (None, *PROBE_PRIORS)),
             ("object_type", OBJECT_TYPES),
             ("loss", (None, *LOSSES)),
-            ("first_guess", get_args(FirstGuess)),
+            ("first_guess", FIRST_GUESSES),
         ):
             if getattr(self, name) not in allowed:
                 known = ", ".join(repr(one) for one in allowed if one is not None)
@@ -68,17 +76,33 @@ class Choices:
             value = getattr(self, name)
             if value is not None and (value != int(value) or value < 1):
                 raise ValueError(f"{name} must be a whole number from 1, not {value!r}.")
-        if self.polish < 0 or not 0 <= self.held_out < 0.5 or self.blur < 0:
+        least = min(self.polish, self.blur, self.snapshots)
+        if not least >= 0 or not 0 <= self.held_out < 0.5:
             raise ValueError(
-                "polish and blur must be zero or above, and held_out a share from 0 to below 0.5."
+                "polish, blur and snapshots must be zero or above, and held_out a share from 0 to "
+                "below 0.5."
             )
         if self.slices > 1 and not (self.slice_thickness and self.slice_thickness > 0):
             raise ValueError(
                 f"{self.slices} slices need slice_thickness, their distance [Å]: the specimen's "
                 "thickness over the number of slices."
             )
-        if "tilt" in self.refine and self.slices == 1:
-            raise ValueError("A tilt can be refined with several slices only.")
+        of_slices = set(REFINABLE_OF_SLICES) & set(self.refine)
+        if of_slices and self.slices == 1:
+            raise ValueError(f"{of_slices.pop()} can be refined with several slices only.")
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Choices:
+        """Return the choices that a result was made with, from its `settings`."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        kept = {name: value for name, value in settings.items() if name in known}
+        kept["regularization"] = Regularization(**kept["regularization"])
+        kept["refine"] = tuple(kept["refine"])
+        return cls(**kept)
+
+    def changes(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of some options that are chosen otherwise here."""
+        return {name: value for name, value in options.items() if value != getattr(self, name)}
 
     def completed(
         self, *, electrons: float, positions: int, disc_pixels: float, window: int, device: str
@@ -110,17 +134,20 @@ class Choices:
         if self.probe_prior is None:
             per_pixel = electrons * positions / (2 * disc_pixels * self.probe_modes)
             enough = per_pixel > ELECTRONS_PER_PROBE_PIXEL
+            why = _of_electrons(per_pixel, "electrons for each of its numbers")
+            if "descan" in self.refine:
+                # Patterns that move apart over the scan, and a wave that is curved, are the same.
+                enough, why = False, "a probe of free pixels would take up descan as curvature"
             chosen["probe_prior"] = "pixelated" if enough else "parametric"
-            words.append(
-                f"probe {chosen['probe_prior']}: "
-                + _of_electrons(per_pixel, "electrons for each of its numbers")
-            )
+            words.append(f"probe {chosen['probe_prior']}: {why}")
         if self.iterations is None:
             chosen["iterations"] = ITERATIONS[self.prior]
         if self.filters is None:
             chosen["filters"] = 16 if device.startswith("cuda") else 8
             if self.prior == "dgp":
                 words.append(f"{chosen['filters']} filters on {device}")
+        if self.mixed_precision is None:
+            chosen["mixed_precision"] = device.startswith("cuda")
         if self.batch is None:
             # Waves of a batch: about 64 MB on a processor, and 1 GB on a GPU.
             room = 2**30 if device.startswith("cuda") else 2**26

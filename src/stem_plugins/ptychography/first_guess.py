@@ -1,4 +1,4 @@
-"""Where a reconstruction begins: the probe's modes and the object."""
+"""The object that a reconstruction begins with, and what is expected of its spectrum."""
 
 from __future__ import annotations
 
@@ -6,51 +6,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stem_plugins.imaging.center_of_mass import center_of_mass
 from stem_plugins.imaging.direct_ptychography import ssb
+from stem_plugins.imaging.field import vector_field
+from stem_plugins.imaging.icom import icom
+from stem_plugins.ptychography.image_spectra import fourier_rings
 from stem_plugins.ptychography.objective import Objective, Parts
 
-__all__ = ["direct_object", "empty_object", "expected_power", "probe_modes"]
-
-#: Share of the intensity that all further modes have at first.
-FURTHER_MODES = 0.05
+__all__ = ["direct_object", "empty_object", "expected_power", "integrated_object"]
 
 #: Illumination, in parts of the largest, from which on a pixel of the object is known.
 LIT = 0.3
-
-
-def probe_modes(probe: NDArray[np.complexfloating], count: int) -> NDArray[np.complex64]:
-    """Make modes of a probe: itself, and its derivatives, as a source of some size has them.
-
-    Parameters
-    ----------
-    probe
-        (y, x), in the middle of its window.
-    count
-        How many.
-
-    Returns
-    -------
-    ndarray, shape (count, y, x)
-        Orthogonal, with ``Σ|P|² = 1`` over all.
-    """
-    ky, kx = (np.fft.fftfreq(size) for size in probe.shape)
-    spectrum = np.fft.fft2(probe)
-    orders = [(total - i, i) for total in range(count) for i in range(total + 1)]
-    derivatives = np.stack(
-        [np.fft.ifft2(spectrum * ky[:, None] ** a * kx[None, :] ** b) for a, b in orders]
-    )
-    # Mixed, so that no direction is without a share of any: it would stay without.
-    derivatives /= np.linalg.norm(derivatives, axis=(1, 2), keepdims=True)
-    mixed = np.random.default_rng(0).standard_normal((count, len(orders)))
-    mixed[0] = np.eye(1, len(orders))
-    raw = np.tensordot(mixed, derivatives, axes=1)
-    q, _ = np.linalg.qr(raw.reshape(count, -1).T)
-    modes = q.T.reshape(raw.shape)
-    modes[0] = probe / np.linalg.norm(probe)
-    share = FURTHER_MODES / max(1, count - 1)
-    weights = np.full(count, share)
-    weights[0] = 1 - share * (count - 1)
-    return (modes * np.sqrt(weights)[:, None, None]).astype(np.complex64)
 
 
 def empty_object(objective: Objective, slices: int) -> torch.Tensor:
@@ -62,9 +28,29 @@ def empty_object(objective: Objective, slices: int) -> torch.Tensor:
 def direct_object(objective: Objective, slices: int) -> torch.Tensor:
     """The phase of direct ptychography, shared out among the slices; zero outside the scan."""
     image = np.asarray(ssb(objective.measurements.data, objective.acquisition))
-    placed = objective.geometry.from_scan(np.angle(image).astype(np.float32))
+    return _placed(objective, np.angle(image), slices)
+
+
+def integrated_object(objective: Objective, slices: int) -> torch.Tensor:
+    """The phase of the integrated centre of mass, shared out in the same way.
+
+    It is smeared by the probe, but needs neither its aberrations nor a thin specimen, and its slow
+    changes are right.
+    """
+    measured = objective.measurements
+    mask = measured.survey.weights > 0
+    com = center_of_mass(measured.data, mask=mask, center=measured.center)
+    # An error of the centre, and descan, would be a slope and a bowl of the phase.
+    field = vector_field(com, objective.acquisition, descan="plane")
+    image = np.asarray(icom(field.vectors, scan_step=field.scan_step))
+    return _placed(objective, image, slices)
+
+
+def _placed(objective: Objective, phase: NDArray[np.floating], slices: int) -> torch.Tensor:
+    """A phase [rad] with one pixel per position, on the object's grid."""
     found = empty_object(objective, slices)
-    found[0] = torch.from_numpy(placed / slices).to(objective.device)
+    placed = objective.geometry.from_scan(phase.astype(np.float32)) / slices
+    found[0] = torch.from_numpy(placed).to(objective.device)
     return found
 
 
@@ -103,13 +89,5 @@ def expected_power(
         electrons = objective.electrons * len(geometry.positions)
         known = np.stack([electrons * one for one in objective.expected_curvature])
         power += 1 / (known + 1 / before)
-    ky, kx = (
-        np.fft.fftfreq(size, step)
-        for size, step in zip(geometry.shape, geometry.sampling, strict=True)
-    )
-    width = max(
-        1 / (size * step) for size, step in zip(geometry.shape, geometry.sampling, strict=True)
-    )
-    ring = np.rint(np.hypot(ky[:, None], kx) / width).astype(int)
-    count = np.bincount(ring.ravel())
-    return np.stack([(np.bincount(ring.ravel(), one.ravel()) / count)[ring] for one in power])
+    rings = fourier_rings(geometry.shape, geometry.sampling)
+    return np.stack([rings.averaged(one) for one in power])

@@ -7,7 +7,7 @@ Fresnel propagation between them, and the detector adds up the intensities of al
 probe, ``I = Σ_m |FFT ψ_m|²`` (unitary transform, zero frequency at index (0, 0)).
 
 The gradient is written out: the adjoint of every step is known, and nothing but the waves before
-each slice needs to be kept for it.
+each slice and at the end needs to be kept for it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def diffraction_patterns(
     corners: torch.Tensor,
     fractions: torch.Tensor,
     propagator: torch.Tensor | None = None,
+    shifts: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Compute the patterns of some scan positions, with gradients for all that can be refined.
 
@@ -40,6 +41,9 @@ def diffraction_patterns(
         How far the probe is moved beyond that [px], (positions, 2), vectors (y, x).
     propagator
         From slice to slice, in Fourier space, (ny, nx) complex; needed for more than one slice.
+    shifts
+        How far the patterns are shifted on the detector [px], (positions, 2), vectors (y, x);
+        ``None``: not at all.
 
     Returns
     -------
@@ -62,9 +66,9 @@ def diffraction_patterns(
     >>> patterns.shape, bool(torch.allclose(patterns.sum((1, 2)), torch.ones(2)))
     (torch.Size([2, 8, 8]), True)
     """
-    _check(probe, transmission, corners, fractions, propagator)
+    _check(probe, transmission, corners, fractions, propagator, shifts)
     intensities: torch.Tensor = _Diffraction.apply(
-        probe, transmission, fractions, corners, propagator
+        probe, transmission, fractions, corners, propagator, shifts
     )
     return intensities
 
@@ -75,6 +79,7 @@ def _check(
     corners: torch.Tensor,
     fractions: torch.Tensor,
     propagator: torch.Tensor | None,
+    shifts: torch.Tensor | None,
 ) -> None:
     for name, array, axes in (
         ("probe", probe, "(modes, ny, nx)"),
@@ -89,6 +94,8 @@ def _check(
             "corners and fractions must be (positions, 2) both, not "
             f"{tuple(corners.shape)} and {tuple(fractions.shape)}."
         )
+    if shifts is not None and shifts.shape != fractions.shape:
+        raise ValueError(f"shifts must be (positions, 2) too, not {tuple(shifts.shape)}.")
     if any(
         window > whole
         for window, whole in zip(probe.shape[1:], transmission.shape[1:], strict=True)
@@ -115,6 +122,7 @@ class _Diffraction(torch.autograd.Function):
         fractions: torch.Tensor,
         corners: torch.Tensor,
         propagator: torch.Tensor | None,
+        shifts: torch.Tensor | None,
     ) -> torch.Tensor:
         shape = (probe.shape[1], probe.shape[2])
         ramps = _ramps(fractions, shape)
@@ -134,9 +142,14 @@ class _Diffraction(torch.autograd.Function):
             incoming.append(wave)
             patches.append(patch)
             wave = wave * patch
+        turned = None if shifts is None else _turning(shifts, shape)
+        if turned is not None:
+            wave = wave * turned[:, None]
+            if context.needs_input_grad[5]:
+                between.append(wave)
         wave = torch.fft.fft2(wave, norm="ortho")
         context.places, context.propagator, context.ramps = places, propagator, ramps
-        context.object_shape = transmission.shape
+        context.object_shape, context.turned = transmission.shape, turned
         context.save_for_backward(spectrum, wave, *incoming, *patches, *between)
         return torch.view_as_real(wave).square().sum(dim=(1, -1))
 
@@ -149,9 +162,15 @@ class _Diffraction(torch.autograd.Function):
             kept[slices : 2 * slices],
             kept[2 * slices :],
         )
-        for_probe, for_object, for_fractions, _, for_propagator = context.needs_input_grad
+        for_probe, for_object, for_fractions, _, for_propagator, for_shifts = (
+            context.needs_input_grad
+        )
         back = torch.fft.ifft2(_times_real(wave, 2 * gradient[:, None]), norm="ortho")
-        of_object = of_propagator = None
+        of_object = of_propagator = of_shifts = None
+        if context.turned is not None:
+            if for_shifts:
+                of_shifts = _shift_gradient(back, between[-1])
+            back = back * context.turned[:, None].conj()
         if for_object:
             of_object = back.new_zeros(context.object_shape)
         for index in range(slices - 1, -1, -1):
@@ -179,7 +198,7 @@ class _Diffraction(torch.autograd.Function):
                 summed = (back * context.ramps[:, None].conj()).sum(dim=0)
                 # Adjoint of the forward transform, which has no norm.
                 of_probe = torch.fft.ifft2(summed, norm="forward")
-        return of_probe, of_object, of_fractions, None, of_propagator
+        return of_probe, of_object, of_fractions, None, of_propagator, of_shifts
 
 
 def _times_real(wave: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
@@ -195,6 +214,32 @@ def _ramps(fractions: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         phase = -2 * torch.pi * fractions[:, axis, None] * frequency
         lines.append(torch.polar(torch.ones_like(phase), phase))
     return lines[0][:, :, None] * lines[1][:, None, :]
+
+
+def _turning(shifts: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Phase ramps over the window that shift patterns by these pixels, (positions, ny, nx)."""
+    lines = []
+    for axis, size in enumerate(shape):
+        phase = 2 * torch.pi * shifts[:, axis, None] * _across(size, shifts)
+        lines.append(torch.polar(torch.ones_like(phase), phase))
+    return lines[0][:, :, None] * lines[1][:, None, :]
+
+
+def _across(size: int, like: torch.Tensor) -> torch.Tensor:
+    """Places in the window in parts of its side, zero where the middle of the probe is."""
+    dtype = torch.float64 if like.dtype in (torch.float64, torch.complex128) else torch.float32
+    return torch.arange(size, device=like.device, dtype=dtype) / size - size // 2 / size
+
+
+def _shift_gradient(back: torch.Tensor, turned_wave: torch.Tensor) -> torch.Tensor:
+    """Gradient for the shifts from that for the wave that they have turned, (positions, 2)."""
+    # d/ds exp(2πi s·r) = 2πi r exp(...), and Re(conj(g) i w) = -Im(conj(g) w).
+    product = (back.conj() * turned_wave).imag.sum(dim=1)
+    columns = []
+    for axis, size in ((1, product.shape[1]), (2, product.shape[2])):
+        line = product.sum(dim=3 - axis)
+        columns.append(-2 * torch.pi * (line * _across(size, line)).sum(dim=1))
+    return torch.stack(columns, dim=1)
 
 
 def _places(corners: torch.Tensor, shape: tuple[int, int], whole: tuple[int, int]) -> torch.Tensor:

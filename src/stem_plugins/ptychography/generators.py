@@ -90,7 +90,8 @@ class Generator(nn.Module):
         for merge, block, finer in zip(self.merge, self.up, kept[-2::-1], strict=True):
             larger = functional.interpolate(image, scale_factor=2, mode="bilinear")
             image = block(torch.cat([merge(larger), finer], dim=1))
-        correction = self.last(image)[0, :, :height, :width]
+        with torch.autocast(image.device.type, enabled=False):
+            correction = self.last(image.float())[0, :, :height, :width]
         return self.guess + self.scale * correction  # type: ignore[operator]
 
 

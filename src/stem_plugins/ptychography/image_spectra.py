@@ -169,6 +169,18 @@ class FourierRings:
         total: Image = np.bincount(self.index.ravel(), values.ravel()).astype(float)
         return total[1 : self.count + 1]
 
+    def averaged(self, values: Image) -> Image:
+        """Replace every pixel by the mean of its ring, also beyond the whole ones, (ny, nx).
+
+        Parameters
+        ----------
+        values
+            (ny, nx).
+        """
+        ring = self.index.ravel()
+        means: Image = np.bincount(ring, values.ravel()) / np.maximum(np.bincount(ring), 1)
+        return means[self.index]
+
     @property
     def pixels(self) -> Image:
         """Pixels in each whole ring, (count,)."""

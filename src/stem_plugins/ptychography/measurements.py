@@ -101,7 +101,7 @@ class Measurements:
             frequency = np.arange(size) - nearest
             within.append((frequency >= -(size // 2)) & (frequency <= (size - 1) // 2))
         measured[np.ix_(*within)] = 1
-        return self._ordered(measured * self.survey.weights)
+        return self.ordered(measured * self.survey.weights)
 
     def batches(self, chosen: NDArray[np.bool_], size: int) -> Iterator[Batch]:
         """Read the patterns of the chosen positions once, chunk by chunk in the order of the scan.
@@ -120,16 +120,16 @@ class Measurements:
         counts : ndarray
             float32, (patterns, ky, kx), negative ones as 0.
         """
-        for first_row, first_column, block in self._blocks():
-            rows, columns = np.indices(block.shape[:2]).reshape(2, -1)
-            index = (rows + first_row) * self.scan_shape[1] + columns + first_column
-            wanted = np.flatnonzero(chosen[index])
-            for start in range(0, len(wanted), size):
-                part = wanted[start : start + size]
+        wanted = chosen.reshape(self.scan_shape)
+        for place, block in self._blocks(wanted):
+            rows, columns = np.nonzero(wanted[place])
+            index = (rows + place[0].start) * self.scan_shape[1] + columns + place[1].start
+            for start in range(0, len(index), size):
+                part = slice(start, start + size)
                 counts = self._counts(block[rows[part], columns[part]])
                 lit = self._lit(counts)
                 if lit.any():
-                    yield index[part[lit]], counts[lit]
+                    yield index[part][lit], counts[lit]
 
     def _lit(self, counts: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which patterns the beam has made; those of dead rows or a blanked beam are left out."""
@@ -143,24 +143,30 @@ class Measurements:
             )
         return lit
 
-    def _blocks(self) -> Iterator[tuple[int, int, np.ndarray]]:
+    def _blocks(
+        self, wanted: NDArray[np.bool_]
+    ) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+        """Rows and columns of each block that holds wanted positions, and the block."""
         data = self.data
         if not is_lazy(data):
-            yield 0, 0, np.asarray(data)
+            rows, columns = self.scan_shape
+            yield (slice(0, rows), slice(0, columns)), np.asarray(data)
             return
-        rows, columns = (np.cumsum((0, *sizes)) for sizes in data.chunks[:2])
+        rows, columns = (np.cumsum((0, *sizes)).tolist() for sizes in data.chunks[:2])
         for i, j in np.ndindex(*data.numblocks[:2]):
-            yield int(rows[i]), int(columns[j]), data.blocks[i, j].compute()
+            place = slice(rows[i], rows[i + 1]), slice(columns[j], columns[j + 1])
+            if wanted[place].any():
+                yield place, data.blocks[i, j].compute()
 
     def _counts(self, patterns: np.ndarray) -> NDArray[np.float32]:
-        counts = self._ordered(patterns.astype(np.float32))
+        counts = self.ordered(patterns.astype(np.float32))
         if patterns.dtype.kind == "f":
             np.nan_to_num(counts, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         if patterns.dtype.kind != "u":
             np.maximum(counts, 0, out=counts)
         return counts
 
-    def _ordered(self, patterns: np.ndarray) -> np.ndarray:
+    def ordered(self, patterns: np.ndarray) -> np.ndarray:
         """Patterns with the pixel nearest to the beam first, as a Fourier transform has them."""
         shift = tuple(-place for place in self.nearest)
         return np.roll(patterns, shift, axis=(-2, -1))

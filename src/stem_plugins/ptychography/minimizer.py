@@ -34,6 +34,8 @@ class Minimizer:
         Divides gradients by the expected curvature.
     project
         Brings a point back to what is allowed.
+    length
+        Part of a full step that the last one was; 0: none made it better.
     """
 
     point: Parts
@@ -43,6 +45,7 @@ class Minimizer:
     value: Value | None = None
     steps: list[Parts] = dataclasses.field(default_factory=list)
     changes: list[Parts] = dataclasses.field(default_factory=list)
+    length: float = 1.0
 
     def step(self) -> Value:
         """Go one step; the value never rises, unless no step along the direction lowers it."""
@@ -63,7 +66,9 @@ class Minimizer:
         else:
             self.steps.clear()
             self.changes.clear()
+            self.length = 0.0
             return before
+        self.length = length
         self._remember(_sum(point, self.point, -1), _sum(value.gradients, before.gradients, -1))
         self.point, self.value = point, value
         return value

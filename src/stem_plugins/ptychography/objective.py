@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
 
 import numpy as np
 import torch
@@ -24,16 +23,17 @@ from stem_plugins.ptychography.curvature import curvature
 from stem_plugins.ptychography.forward import diffraction_patterns
 from stem_plugins.ptychography.geometry import ScanGeometry
 from stem_plugins.ptychography.measurements import Measurements
+from stem_plugins.ptychography.processes import add_up, own_share
+from stem_plugins.ptychography.vocabulary import Loss, ObjectType
 
-__all__ = ["LOSSES", "OBJECT_TYPES", "Objective", "Parts", "Value"]
-
-ObjectType = Literal["phase", "potential", "complex"]
-OBJECT_TYPES: tuple[ObjectType, ...] = ("phase", "potential", "complex")
-Loss = Literal["poisson", "amplitude"]
-LOSSES: tuple[Loss, ...] = ("poisson", "amplitude")
+__all__ = ["Objective", "Parts", "Value"]
 
 #: Real tensors by name: ``object`` (channels, slices, y, x), ``probe`` (modes, y, x, 2) in units of
-#: the root of the mean counts, and what else is refined: ``positions``, ``background``, ``tilt``.
+#: the root of the mean counts, and what else is refined: ``positions`` [px], (positions, 2);
+#: ``background``, in parts of the mean counts; ``tilt`` [mrad], (2,); ``slice_thickness``, the
+#: logarithm of its ratio to the one that was given; ``descan`` [detector px], (2, 3), the shift of
+#: patterns along y and x: a constant, and its changes from the scan's middle to its last row and
+#: column; ``aberrations`` [rad at the aperture's edge].
 Parts = dict[str, torch.Tensor]
 
 #: Intensity below which a pixel is not believed to be dark, in parts of the mean in the disc.
@@ -120,8 +120,16 @@ class Objective:
         )
         return ky[:, None], kx[None, :]
 
-    def calibrated_probe(self) -> NDArray[np.complex128]:
-        """The probe of aperture and aberrations in the middle of its window, ``Σ|P|² = 1``."""
+    def calibrated_probe(
+        self, amplitude: NDArray[np.floating] | None = None
+    ) -> NDArray[np.complex128]:
+        """The probe of aperture and aberrations in the middle of its window, ``Σ|P|² = 1``.
+
+        Parameters
+        ----------
+        amplitude
+            Of a measured aperture, in the order of `frequencies`; ``None``: an ideal one.
+        """
         ky, kx = self.frequencies()
         frame = self.geometry.frame
         assert self.acquisition.diffraction_step is not None
@@ -130,6 +138,7 @@ class Objective:
             frame[0, 1] * ky + frame[1, 1] * kx,
             self.acquisition,
             edge=self.acquisition.diffraction_step,
+            amplitude=amplitude,
         )
         middle = [
             size // 2 * sampling
@@ -162,11 +171,8 @@ class Objective:
         spherical aberration, as polynomials of the angle over the semi-angle, in the detector's
         frame.
         """
-        assert self.acquisition.beam_energy is not None
-        assert self.acquisition.convergence_angle is not None
-        unit = 1e3 * wavelength(self.acquisition.beam_energy) / self.acquisition.convergence_angle
         ky, kx = self.frequencies()
-        angle = (unit * (kx + 1j * ky)).astype(np.complex128)
+        angle = (kx + 1j * ky).astype(np.complex128) / self.aperture_radius
         square = np.abs(angle) ** 2
         shapes = [square]
         for term in (angle**2, angle * square, angle**3):
@@ -208,7 +214,7 @@ class Objective:
         with torch.set_grad_enabled(bool(learn)):
             whole = self.transmission(leaves["object"])
             probe = self.probe(leaves) * float(np.sqrt(self.mean_counts))
-            propagator = self.propagator(leaves.get("tilt"))
+            propagator = self.propagator(leaves)
         # Batches write their gradients here, and not through all that comes before.
         held = {"object": whole, "probe": probe, "propagator": propagator}
         cut = {
@@ -218,13 +224,15 @@ class Objective:
         }
         count, total = int(np.count_nonzero(chosen)), 0.0
         done = 0
-        for losses, size in self._batches(leaves, cut, chosen):
+        share = own_share(chosen)
+        own = max(1, int(np.count_nonzero(share)))
+        for losses, size in self._batches(leaves, cut, share):
             if learn:
                 losses.backward()  # type: ignore[no-untyped-call]
             total += losses.item()
             done += size
             if watch is not None:
-                watch(done / count)
+                watch(done / own)
         for name, value in cut.items():
             if value.grad is not None:
                 held[name].backward(value.grad)  # type: ignore[union-attr]
@@ -232,7 +240,9 @@ class Objective:
         for name in learn:
             found = leaves[name].grad
             gradients[name] = torch.zeros_like(leaves[name]) if found is None else found / count
-        return Value(total / count, gradients)
+        whole_loss = torch.tensor([total / count], dtype=torch.float64, device=self.device)
+        add_up([whole_loss, *gradients.values()])
+        return Value(whole_loss.item(), gradients)
 
     @functools.cached_property
     def _weights(self) -> torch.Tensor | None:
@@ -255,7 +265,12 @@ class Objective:
             if "positions" in leaves:
                 moved = moved + leaves["positions"][torch.from_numpy(index).to(self.device)]
             patterns = diffraction_patterns(
-                cut["probe"], cut["object"], corners, moved, cut.get("propagator")
+                cut["probe"],
+                cut["object"],
+                corners,
+                moved,
+                cut.get("propagator"),
+                self._descan(leaves["descan"], index) if "descan" in leaves else None,
             )
             if self.blur:
                 patterns = _blurred(patterns, self.blur)
@@ -278,6 +293,13 @@ class Objective:
         return patterns - counts - raised * ((patterns + floor) / raised).log()
 
     @property
+    def aperture_radius(self) -> float:
+        """Spatial frequency of the aperture's edge [1/Å]."""
+        assert self.acquisition.beam_energy is not None
+        assert self.acquisition.convergence_angle is not None
+        return 1e-3 * self.acquisition.convergence_angle / wavelength(self.acquisition.beam_energy)
+
+    @property
     def disc_pixels(self) -> float:
         """Detector pixels of the bright-field disc."""
         assert self.acquisition.convergence_angle is not None
@@ -285,15 +307,29 @@ class Objective:
         step_y, step_x = self.acquisition.diffraction_step
         return max(1.0, np.pi * self.acquisition.convergence_angle**2 / (step_y * step_x))
 
-    def propagator(self, tilt: torch.Tensor | None = None) -> torch.Tensor | None:
+    def _descan(self, plane: torch.Tensor, index: NDArray[np.int64]) -> torch.Tensor:
+        """How far the patterns of some positions are shifted on the detector [px]."""
+        place = np.stack(np.divmod(index, self.geometry.scan_shape[1]), axis=1)
+        half = np.maximum(0.5, (np.array(self.geometry.scan_shape) - 1) / 2)
+        along = torch.from_numpy((place / half - 1).astype(np.float32)).to(self.device)
+        return plane[:, 0] + along @ plane[:, 1:].T
+
+    def thickness(self, parts: Mapping[str, torch.Tensor]) -> torch.Tensor | float | None:
+        """From slice to slice [Å], refined or as it was given."""
+        if self.slice_thickness is None or "slice_thickness" not in parts:
+            return self.slice_thickness
+        return self.slice_thickness * parts["slice_thickness"].exp()
+
+    def propagator(self, parts: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
         """Free space from slice to slice; a tilt [mrad], (y, x), moves slices sideways."""
-        if self.slice_thickness is None:
+        distance = self.thickness(parts)
+        if distance is None:
             return None
+        tilt = parts.get("tilt")
         assert self.acquisition.beam_energy is not None
         ky, kx = (
             torch.from_numpy(axis.astype(np.float32)).to(self.device) for axis in self.frequencies()
         )
-        distance = self.slice_thickness
         phase = -torch.pi * wavelength(self.acquisition.beam_energy) * distance * (ky**2 + kx**2)
         if tilt is not None:
             shift = distance * 1e-3 * tilt
@@ -338,7 +374,7 @@ class Objective:
         window = np.sqrt(light * (1 + DIM) / (light + DIM)).astype(np.float32)
         lit = torch.from_numpy(window).to(self.device)
 
-        scales = self._scales(parts["object"].detach())
+        scales = self._scales(parts["object"].detach(), intensity)
 
         def divide(gradients: Parts) -> Parts:
             found = {name: value * scales.get(name, 1.0) for name, value in gradients.items()}
@@ -351,7 +387,7 @@ class Objective:
 
         return divide
 
-    def _scales(self, channels: torch.Tensor) -> dict[str, float]:
+    def _scales(self, channels: torch.Tensor, intensity: NDArray[np.floating]) -> dict[str, float]:
         """One over the expected curvature of what is neither object nor a map."""
         slopes = [torch.diff(channels[0].sum(dim=0), dim=axis) for axis in (0, 1)]
         slope = max(SMALLEST_SLOPE, float(sum(one.square().mean() for one in slopes)) / 2)
@@ -362,10 +398,24 @@ class Objective:
         if self.slice_thickness is not None:
             shift = 1e-3 * self.slice_thickness / min(self.geometry.sampling)
             scales["tilt"] = 1 / (4 * slope * shift**2 * channels.shape[1])
+            # What the angles of the aperture gain in phase through the whole specimen.
+            edge = np.pi * self.slice_thickness * self.aperture_radius**2
+            assert self.acquisition.beam_energy is not None
+            edge *= wavelength(self.acquisition.beam_energy) * (channels.shape[1] - 1)
+            scales["slice_thickness"] = scales["aberrations"] / edge**2
+        scales["descan"] = _descan_scale(intensity)
         floor = FLOOR / self.disc_pixels
         share = self.measurements.survey.mean_pattern / self.mean_counts
         scales["background"] = float(1 / np.sum(1 / (share + floor)))
         return scales
+
+
+def _descan_scale(intensity: NDArray[np.floating]) -> float:
+    """One over the curvature for a shift of the pattern, a ramp of the wave over the probe."""
+    lines = [np.arange(size) / size - 0.5 for size in intensity.shape]
+    share = intensity / intensity.sum()
+    spread = sum((share.sum(axis=1 - axis) * line**2).sum() / 2 for axis, line in enumerate(lines))
+    return float(1 / (4 * (2 * np.pi) ** 2 * spread))
 
 
 def _blurred(patterns: torch.Tensor, blur: float) -> torch.Tensor:

@@ -18,8 +18,10 @@ import numpy as np
 
 from stem_plugins.lazy.processors import torch_device, torch_threads
 from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.ptychography.preparation import prepare
+from stem_plugins.ptychography.processes import agree, is_first, process_count
 from stem_plugins.ptychography.result import PtychographyResult, load_ptychography
-from stem_plugins.ptychography.run import Progress, Run
+from stem_plugins.ptychography.run import Progress
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -36,6 +38,7 @@ def iterative_ptychography(
     mask: np.ndarray | None = None,
     scan_mask: np.ndarray | None = None,
     probe: np.ndarray | None = None,
+    vacuum: np.ndarray | None = None,
     device: str = "auto",
     threads: int | None = None,
     callback: Callback | None = None,
@@ -63,6 +66,8 @@ def iterative_ptychography(
     probe
         The probe to begin with, (ky, kx) complex in the middle of its window; ``None``: that of
         aperture and aberrations.
+    vacuum
+        Or a pattern without specimen, (ky, kx), whose root takes the place of the ideal aperture.
     device
         ``"auto"``: a GPU if torch sees one, otherwise the processor.
     threads
@@ -91,10 +96,13 @@ def iterative_ptychography(
             Modes of a partially coherent probe.
         loss : {"poisson", "amplitude"}
             Statistics of the counts.
-        first_guess : {"pixelated", "direct", "none"}
-            The object to begin with: a few pixelated iterations, direct ptychography, or vacuum.
+        first_guess : {"pixelated", "direct", "icom", "none"}
+            The object to begin with: a few pixelated iterations, direct ptychography, the
+            integrated centre of mass, or vacuum.
         refine : tuple of str
-            Also refined: ``"positions"``, ``"background"``, ``"tilt"``.
+            Also refined: ``"positions"``; ``"background"``, even over the detector; ``"descan"``,
+            a shift of the patterns linear in the scan; and of several slices ``"tilt"`` and
+            ``"slice_thickness"``.
         regularization : Regularization
             What else is asked of object and probe; nothing by default.
         iterations : int
@@ -107,8 +115,12 @@ def iterative_ptychography(
             Iterations without improvement of these after which it stops.
         filters, batch : int
             Width of the networks and patterns computed at a time.
+        mixed_precision : bool
+            Whether networks compute in bfloat16; by default on a GPU. Waves never do.
         blur : float
             Point spread of the detector, standard deviation [px].
+        snapshots : int
+            Every so many iterations the phase is kept for the result; 0 for none.
         seed : int
             Of everything random.
 
@@ -141,6 +153,10 @@ def iterative_ptychography(
     On a processor the same seed gives the same result bit for bit, with or without a stop and
     `resume` in between.
 
+    Where the default group of ``torch.distributed`` is there, its processes share the positions
+    and all return the same result; give each the device it is to use. Only the first writes the
+    checkpoint, and a callback's wish to stop is heard after an iteration.
+
     Examples
     --------
     >>> from stem_plugins import Acquisition
@@ -157,9 +173,12 @@ def iterative_ptychography(
     """
     last: Progress | None = None
     stopped = ""
+    wish = False
 
     def watch(progress: Progress) -> None:
-        if callback is not None and callback(progress):
+        nonlocal wish
+        wish = wish or bool(callback is not None and callback(progress))
+        if wish and process_count() == 1:
             raise _StopAsked
 
     with torch_threads(threads):
@@ -169,6 +188,7 @@ def iterative_ptychography(
             mask=mask,
             scan_mask=scan_mask,
             probe=probe,
+            vacuum=vacuum,
             device=device,
             resume=resume,
             checkpoint=checkpoint,
@@ -179,6 +199,9 @@ def iterative_ptychography(
         try:
             for last in states:
                 watch(last)
+                # Processes that work together end after the same iteration.
+                if agree(wish):
+                    raise _StopAsked
         except _StopAsked:
             stopped = "stopped by the callback"
         except KeyboardInterrupt:
@@ -194,7 +217,7 @@ def iterative_ptychography(
         result = last.result()
         if stopped:
             result = dataclasses.replace(result, stopped=stopped)
-            if checkpoint is not None:
+            if checkpoint is not None and is_first():
                 result.save(checkpoint, overwrite=True)
     return result
 
@@ -210,6 +233,7 @@ def iterate_ptychography(
     mask: np.ndarray | None = None,
     scan_mask: np.ndarray | None = None,
     probe: np.ndarray | None = None,
+    vacuum: np.ndarray | None = None,
     device: str = "auto",
     resume: PtychographyResult | str | Path | None = None,
     checkpoint: str | Path | None = None,
@@ -221,7 +245,7 @@ def iterate_ptychography(
 
     Parameters
     ----------
-    data, acquisition, mask, scan_mask, probe, device, resume
+    data, acquisition, mask, scan_mask, probe, vacuum, device, resume
         As for `iterative_ptychography`, as are `checkpoint`, `checkpoint_minutes` and the options.
     watch
         Called after every batch; what it raises ends the reconstruction.
@@ -232,14 +256,23 @@ def iterate_ptychography(
         After every iteration.
     """
     before = load_ptychography(resume) if isinstance(resume, (str, Path)) else resume
-    run = Run.prepare(
-        data, acquisition, mask, scan_mask, probe, torch_device(device), before, options
+    run = prepare(
+        data,
+        acquisition,
+        mask=mask,
+        scan_mask=scan_mask,
+        probe=probe,
+        vacuum=vacuum,
+        device=torch_device(device),
+        before=before,
+        options=options,
     )
     written = time.monotonic()
     for progress in run.iterations(watch):
         yield progress
-        if checkpoint is not None and time.monotonic() - written > 60 * checkpoint_minutes:
+        late = time.monotonic() - written > 60 * checkpoint_minutes
+        if checkpoint is not None and late and is_first():
             progress.result().save(checkpoint, overwrite=True)
             written = time.monotonic()
-    if checkpoint is not None:
+    if checkpoint is not None and is_first():
         run.result().save(checkpoint, overwrite=True)

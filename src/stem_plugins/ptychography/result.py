@@ -25,7 +25,10 @@ FORMAT = 1
 SUFFIX = ".h5"
 
 #: Arrays of the result that stand in the file under their own names.
-ARRAYS = ("slices", "absorption", "probe", "positions", "losses", "held_out_losses")
+ARRAYS = (
+    *("slices", "absorption", "probe", "positions"),
+    *("losses", "held_out_losses", "rates", "snapshots"),
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,12 +50,17 @@ class PtychographyResult:
         Mean loss of the patterns that were fitted, one per iteration.
     held_out_losses
         The same for patterns that were not; empty where none were held out.
+    rates
+        How far each iteration went: the learning rate of the networks' optimiser, or the part of
+        a full step of the pixels'.
+    snapshots
+        Phases on the way [rad], (n, y, x), one every so many iterations as was asked.
     sampling
         Pixel of `slices` [Å], (y, x).
     probe_sampling
         Pixel of `probe` [Å], (y, x).
     slice_thickness
-        From slice to slice [Å], or ``None`` for one slice.
+        From slice to slice [Å], as refined where it was, or ``None`` for one slice.
     acquisition
         The calibration, with the centre that was used.
     settings
@@ -60,7 +68,9 @@ class PtychographyResult:
     stopped
         Why it ended.
     refined
-        Background, tilt [mrad] and aberrations [rad at the aperture's edge], where refined.
+        Where refined: background, in parts of the mean counts; tilt [mrad], (y, x); descan
+        [detector px], for y and then for x its constant and its change from the scan's middle to
+        the last row and to the last column; aberrations [rad at the aperture's edge].
     state
         What `iterative_ptychography` needs to go on; empty where it was not kept.
     """
@@ -71,6 +81,8 @@ class PtychographyResult:
     positions: NDArray[np.float64]
     losses: NDArray[np.float64]
     held_out_losses: NDArray[np.float64]
+    rates: NDArray[np.float64]
+    snapshots: NDArray[np.float32]
     sampling: tuple[float, float]
     probe_sampling: tuple[float, float]
     slice_thickness: float | None

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.probe import probe_radius
 from stem_plugins.ptychography.choices import Choices
-from stem_plugins.ptychography.first_guess import (
-    direct_object,
-    empty_object,
-    probe_modes,
-)
-from stem_plugins.ptychography.geometry import NEEDED, scan_geometry
-from stem_plugins.ptychography.measurements import Measurements, measurements
 from stem_plugins.ptychography.objective import Objective, Parts
+from stem_plugins.ptychography.probes import orthogonal_modes
+from stem_plugins.ptychography.processes import process_count
 from stem_plugins.ptychography.result import PtychographyResult
 from stem_plugins.ptychography.solvers import (
     GenerativeSolver,
@@ -32,16 +25,13 @@ from stem_plugins.ptychography.solvers import (
     Solver,
 )
 
-if TYPE_CHECKING:
-    import dask.array as da
-
 __all__ = ["Progress", "Run"]
 
 #: Steps of the first guess where counts are high, and where they are low.
 STEPS, STEPS_WITH_SPECTRUM = 16, 14
 
 #: What a result says of what was refined beside object, probe and positions.
-REFINED: tuple[str, ...] = ("background", "tilt", "aberrations")
+REFINED: tuple[str, ...] = ("background", "tilt", "descan", "aberrations")
 
 #: Radii of the probe around the scan within which networks draw the object.
 REACH = 1.5
@@ -84,6 +74,19 @@ class Progress:
     held_out_loss: float
     result: Callable[[], PtychographyResult]
 
+    def __str__(self) -> str:
+        words = [self.stage]
+        for name, loss in (("loss", self.loss), ("held out", self.held_out_loss)):
+            if math.isfinite(loss):
+                words.append(f"{name} {loss:.4g}")
+        return ", ".join(words)
+
+    @property
+    def done(self) -> float:
+        """Iterations that are done, with the part of the present one."""
+        # After its last batch an iteration is not yet counted among the finished ones.
+        return self.iteration + self.share % 1
+
 
 @dataclasses.dataclass(frozen=True)
 class _Stage:
@@ -109,72 +112,13 @@ class Run:
     place: tuple[int, int] = (0, 0)
     losses: list[float] = dataclasses.field(default_factory=list)
     held_losses: list[float] = dataclasses.field(default_factory=list)
+    rates: list[float] = dataclasses.field(default_factory=list)
+    snapshots: list[NDArray[np.float32]] = dataclasses.field(default_factory=list)
     best: Parts = dataclasses.field(default_factory=dict)
     best_loss: float = math.inf
     waited: int = 0
     stopped: str = "not finished"
     solver: Solver | None = None
-
-    @classmethod
-    def prepare(
-        cls,
-        data: np.ndarray | da.Array,
-        acquisition: Acquisition,
-        mask: np.ndarray | None,
-        scan_mask: np.ndarray | None,
-        probe: np.ndarray | None,
-        device: str,
-        before: PtychographyResult | None,
-        options: Mapping[str, Any],
-    ) -> Run:
-        """Check everything, and choose what was left open.
-
-        Parameters
-        ----------
-        data, acquisition, mask, scan_mask, probe
-            As for `iterative_ptychography`.
-        device
-            Of torch.
-        before
-            A result to go on from.
-        options
-            Fields of `Choices`.
-        """
-        acquisition.require(*NEEDED)
-        electrons = None
-        if acquisition.dose is not None and acquisition.scan_step is not None:
-            electrons = acquisition.dose * math.prod(acquisition.scan_step)
-        measured = measurements(data, center=acquisition.center, mask=mask, electrons=electrons)
-        acquisition = dataclasses.replace(acquisition, center=measured.center)
-        detector = (data.shape[2], data.shape[3])
-        geometry = scan_geometry(measured.scan_shape, detector, acquisition)
-        fingerprint = _fingerprint(measured)
-        asked = _choices(options, before, fingerprint)
-        objective = Objective(measured, geometry, acquisition, device=device)
-        choices, words = asked.completed(
-            electrons=measured.survey.electrons,
-            positions=len(geometry.positions),
-            disc_pixels=objective.disc_pixels,
-            window=int(np.prod(detector)),
-            device=device,
-        )
-        assert choices.loss is not None
-        assert choices.batch is not None
-        objective = dataclasses.replace(
-            objective,
-            loss=choices.loss,
-            object_type=choices.object_type,
-            slice_thickness=choices.slice_thickness if choices.slices > 1 else None,
-            blur=choices.blur,
-            batch=choices.batch,
-        )
-        fitted, held = _positions(scan_mask, measured.scan_shape, choices)
-        start = _start(objective, choices, probe)
-        run = cls(objective, choices, words, start, fitted, held, fingerprint)
-        if before is not None:
-            _check_calibration(before.acquisition, acquisition)
-            run._load(before)
-        return run
 
     def stages(self) -> list[_Stage]:
         """Return what is done in turn."""
@@ -274,7 +218,11 @@ class Run:
         field = np.prod([part.stop - part.start for part in self._field()])
         balanced = PATTERN_PIXELS_PER_PIXEL * (filters / 8) ** 1.5 * field
         per_step = int(np.clip(balanced / np.prod(self.objective.geometry.window), 64, 16384))
-        return GeneratorSettings(filters=filters, positions_per_step=per_step)
+        return GeneratorSettings(
+            filters=filters,
+            positions_per_step=per_step,
+            mixed_precision=bool(self.choices.mixed_precision),
+        )
 
     def _field(self) -> tuple[slice, slice]:
         """Rows and columns of the object that the probe lights."""
@@ -303,6 +251,7 @@ class Run:
         if not math.isfinite(loss):
             return loss
         self.losses.append(loss)
+        self.rates.append(self.solver.rate)
         shown = self.solver.parts()
         held = loss
         if self.held.any():
@@ -312,6 +261,8 @@ class Run:
             self.best, self.best_loss, self.waited = dict(shown), held, 0
         else:
             self.waited += 1
+        if self.choices.snapshots and len(self.losses) % self.choices.snapshots == 0:
+            self.snapshots.append(self._channels(shown)[0].sum(axis=0))
         return loss
 
     def _has_arrived(self, stage: _Stage, loss: float) -> bool:
@@ -338,6 +289,9 @@ class Run:
     def _use_smaller_batches(self) -> None:
         assert self.solver is not None
         batch = self.objective.batch // 2
+        if process_count() > 1:
+            # The others are in the middle of the same iteration and cannot begin it again.
+            raise MemoryError(f"A GPU's memory was too small; begin again with batch={batch}.")
         if batch < 1:
             raise MemoryError(
                 "The GPU's memory does not hold a single pattern's waves; use device='cpu'."
@@ -367,8 +321,8 @@ class Run:
     def result(self) -> PtychographyResult:
         """Return object and probe as they are now, in the frame of the scan."""
         geometry, parts = self.objective.geometry, self._shown()
-        channels = geometry.in_scan_frame(parts["object"].cpu().numpy())
-        modes = _orthogonal(self.objective.probe(parts).cpu().numpy())
+        channels = self._channels(parts)
+        modes = orthogonal_modes(self.objective.probe(parts).cpu().numpy())
         offsets = parts.get("positions")
         places = geometry.positions - geometry.positions[0]
         if offsets is not None:
@@ -377,6 +331,7 @@ class Run:
         refined = {
             name: np.ravel(parts[name].cpu().numpy()).tolist() for name in REFINED if name in parts
         }
+        thickness = self.objective.thickness(parts)
         settings = dataclasses.asdict(self.choices)
         settings |= {"chosen": list(self.words), "device": self.objective.device}
         return PtychographyResult(
@@ -386,15 +341,21 @@ class Run:
             positions=places.reshape(*geometry.scan_shape, 2),
             losses=np.array(self.losses),
             held_out_losses=np.array(self.held_losses),
+            rates=np.array(self.rates),
+            snapshots=np.array(self.snapshots, np.float32).reshape(-1, *channels.shape[-2:]),
             sampling=geometry.scan_sampling,
             probe_sampling=geometry.sampling,
-            slice_thickness=self.objective.slice_thickness,
+            slice_thickness=None if thickness is None else float(thickness),
             acquisition=self.objective.acquisition,
             settings=settings,
             stopped=self.stopped,
             refined=refined,
             state=self._state(),
         )
+
+    def _channels(self, parts: Parts) -> NDArray[np.float32]:
+        """Phase and absorption of the slices in the frame of the scan."""
+        return self.objective.geometry.in_scan_frame(parts["object"].cpu().numpy())
 
     def _state(self) -> dict[str, NDArray]:
         state: dict[str, Any] = {
@@ -412,7 +373,7 @@ class Run:
             for name, value in state.items()
         }
 
-    def _load(self, before: PtychographyResult) -> None:
+    def load(self, before: PtychographyResult) -> None:
         """Take up a run where its result was taken."""
         device = self.objective.device
         tensors = {name: torch.from_numpy(np.array(value)) for name, value in before.state.items()}
@@ -428,6 +389,7 @@ class Run:
         self.place = (stage, done)
         self.losses = before.losses.tolist()
         self.held_losses = before.held_out_losses.tolist()
+        self.rates, self.snapshots = before.rates.tolist(), list(before.snapshots)
         self.parts, self.best = under("part."), under("best.")
         self.best_loss, self.waited = float(tensors["best_loss"]), int(tensors["waited"])
         if self.waited >= self.choices.patience:
@@ -440,117 +402,3 @@ class Run:
         if isinstance(self.solver, PixelatedSolver) and done > LATE:
             self.solver.also_learn(*self.choices.refine)
         self.solver.load(under("solver."))
-
-
-def _fingerprint(measured: Measurements) -> str:
-    """Number of the data: their shape, type, and the mean of some patterns."""
-    text = f"{measured.data.shape} {measured.data.dtype.name}"
-    mean = np.ascontiguousarray(measured.survey.mean_pattern.astype("<f8"))
-    return hashlib.sha256(text.encode() + mean.tobytes()).hexdigest()
-
-
-def _choices(
-    options: Mapping[str, Any], before: PtychographyResult | None, fingerprint: str
-) -> Choices:
-    known = {field.name for field in dataclasses.fields(Choices)}
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise TypeError(
-            f"iterative_ptychography() has no option {unknown[0]!r}; known are {sorted(known)}."
-        )
-    if before is None:
-        return Choices(**options)
-    if not before.state:
-        raise ValueError(
-            "This result was saved without what is needed to go on; start anew without resume."
-        )
-    if bytes(before.state["fingerprint"]).hex() != fingerprint:
-        raise ValueError(
-            "The reconstruction to resume is one of other data: shape, type or mean pattern "
-            "differ. Give the scan that it was made from."
-        )
-    changed = sorted(set(options) - {"iterations", "polish"})
-    if changed:
-        raise ValueError(
-            f"A resumed reconstruction keeps its options; {changed[0]} cannot be given anew. "
-            "Only iterations and polish can."
-        )
-    from stem_plugins.ptychography.regularizers import Regularization
-
-    settings = {name: value for name, value in before.settings.items() if name in known}
-    settings["regularization"] = Regularization(**settings["regularization"])
-    settings["refine"] = tuple(settings["refine"])
-    return Choices(**(settings | dict(options)))
-
-
-def _check_calibration(before: Acquisition, now: Acquisition) -> None:
-    """Refuse to go on with another calibration than a run began with."""
-    one, other = before.to_dict(), now.to_dict()
-    for name in sorted(set(one) | set(other)):
-        if one.get(name) != other.get(name):
-            raise ValueError(
-                f"The reconstruction to resume was made with {name} {one.get(name)!r}, and now it "
-                f"is {other.get(name)!r}. Give the same calibration, or start anew without resume."
-            )
-
-
-def _positions(
-    scan_mask: np.ndarray | None, scan_shape: tuple[int, int], choices: Choices
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Positions that are fitted, and others, spread at random, that only tell how well."""
-    if scan_mask is None:
-        wanted = np.ones(scan_shape, bool)
-    else:
-        wanted = np.asarray(scan_mask)
-        if wanted.shape != scan_shape or wanted.dtype != bool or not wanted.any():
-            raise ValueError(
-                f"scan_mask must be True or False for every scan position, {scan_shape}, and True "
-                f"somewhere, not {wanted.dtype} {wanted.shape}."
-            )
-    places = np.flatnonzero(wanted)
-    number = round(choices.held_out * len(places))
-    held = np.zeros(wanted.size, bool)
-    if number:
-        held[np.random.default_rng(choices.seed).choice(places, number, replace=False)] = True
-    return wanted.ravel() & ~held, held
-
-
-def _start(objective: Objective, choices: Choices, probe: np.ndarray | None) -> Parts:
-    """Object, probe and what else is refined, as they are before the first iteration."""
-    window = objective.geometry.window
-    if probe is None:
-        wave = objective.calibrated_probe()
-    else:
-        wave = np.asarray(probe)
-        if wave.shape != window or not np.isfinite(wave).all() or not np.any(wave):
-            raise ValueError(
-                f"probe must be a wave of {window[0]} × {window[1]} pixels without NaN, not "
-                f"{wave.shape}."
-            )
-    modes = torch.from_numpy(probe_modes(wave, choices.probe_modes)).to(objective.device)
-    parts: Parts = {"probe": torch.view_as_real(modes).contiguous()}
-    if choices.first_guess == "direct":
-        parts["object"] = direct_object(objective, choices.slices)
-    else:
-        parts["object"] = empty_object(objective, choices.slices)
-    sizes = {"positions": (len(objective.geometry.positions), 2), "background": (1,), "tilt": (2,)}
-    for name in choices.refine:
-        parts[name] = torch.zeros(sizes[name], device=objective.device)
-    if choices.probe_prior in ("pixelated", "parametric"):
-        # Also beside pixels: all of them would have to move together for a change of defocus.
-        count = len(objective.aberration_basis)
-        parts["aberrations"] = torch.zeros(count, device=objective.device)
-    return parts
-
-
-def _orthogonal(modes: NDArray[np.complexfloating]) -> NDArray[np.complex64]:
-    """The same incoherent probe by orthogonal modes, the strongest first."""
-    flat = modes.reshape(len(modes), -1)
-    _, values, vectors = np.linalg.svd(flat, full_matrices=False)
-    found = (values[:, None] * vectors).reshape(modes.shape)
-    # The phase of a mode is free; its strongest pixel gets that of the mode as it was.
-    for one in found:
-        peak = np.unravel_index(np.abs(one).argmax(), one.shape)
-        like = modes[:, *peak][np.abs(modes[:, *peak]).argmax()]
-        one *= np.exp(1j * (np.angle(like) - np.angle(one[peak])))
-    return found.astype(np.complex64)

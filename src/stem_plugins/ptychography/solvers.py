@@ -19,6 +19,7 @@ from stem_plugins.ptychography.first_guess import expected_power
 from stem_plugins.ptychography.generators import Generator
 from stem_plugins.ptychography.minimizer import Minimizer
 from stem_plugins.ptychography.objective import Objective, Parts, Value
+from stem_plugins.ptychography.processes import add_up, process_count
 from stem_plugins.ptychography.regularizers import Regularization
 
 __all__ = ["GenerativeSolver", "PixelatedSolver", "Solver", "Watch"]
@@ -37,6 +38,10 @@ class Watch(Protocol):
 
 class Solver(Protocol):
     """Makes an object and a probe better, iteration by iteration."""
+
+    @property
+    def rate(self) -> float:
+        """How far the last iteration went."""
 
     def iterate(self, watch: Watch) -> float:
         """Go through the patterns once and return the mean loss."""
@@ -98,6 +103,11 @@ class PixelatedSolver:
             self._begin(now)
         self._done += 1
         return self.minimizer.step().loss
+
+    @property
+    def rate(self) -> float:
+        """Part of a full step that the minimiser took last."""
+        return self.minimizer.length
 
     def _begin(self, parts: Parts) -> None:
         """Minimise anew from here."""
@@ -192,6 +202,8 @@ class GeneratorSettings:
         Positions whose patterns make one step of the optimiser.
     direct_rate
         Part of a Newton step by which parts without a network change.
+    mixed_precision
+        Whether networks compute in bfloat16; their last layer, and the waves, do not.
     """
 
     filters: int = 8
@@ -199,6 +211,7 @@ class GeneratorSettings:
     average: float = 0.9
     positions_per_step: int = 192
     direct_rate: float = 0.3
+    mixed_precision: bool = False
 
 
 @dataclasses.dataclass(eq=False)
@@ -299,6 +312,7 @@ class GenerativeSolver:
         self._optimizer.zero_grad()
         for name, channels in drawn.items():
             channels.backward(self._cut(name, value.gradients[name]))
+        self._agree_on_gradients()
         self._optimizer.step()
         steps = self._precondition(value.gradients)
         for name in self.learn:
@@ -306,6 +320,11 @@ class GenerativeSolver:
                 self._direct[name] = self._direct[name] - self.settings.direct_rate * steps[name]
         self._keep({name: parts[name] for name in drawn})
         return value.loss
+
+    @property
+    def rate(self) -> float:
+        """Of the optimiser."""
+        return self.settings.rate
 
     def parts(self) -> Parts:
         """Return the moving averages of what the networks drew, and the rest as it is."""
@@ -336,10 +355,27 @@ class GenerativeSolver:
         self._random.set_state(state["random"])
         self._done = int(state["done"])
 
+    def _agree_on_gradients(self) -> None:
+        """Give all processes the same gradients: on GPUs equal sums may differ in rounding."""
+        if process_count() > 1:
+            gradients = [
+                one.grad
+                for network in self._networks.values()
+                for one in network.parameters()
+                if one.grad is not None
+            ]
+            add_up(gradients)
+            for one in gradients:
+                one /= process_count()
+
     def _drawn(self, name: str, network: Generator) -> torch.Tensor:
         # Drawn on the processor, so that the same seed gives the same on all devices.
         noise = torch.randn(network.input.shape, generator=self._random)  # type: ignore[arg-type]
-        drawn: torch.Tensor = network(noise.to(self.objective.device))
+        device = self.objective.device
+        with torch.autocast(
+            device.split(":")[0], torch.bfloat16, enabled=self.settings.mixed_precision
+        ):
+            drawn: torch.Tensor = network(noise.to(device))
         return drawn
 
     def _keep(self, drawn: Parts) -> None:

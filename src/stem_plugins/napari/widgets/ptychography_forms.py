@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from qtpy.QtCore import Signal
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -12,15 +14,20 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QMenu,
+    QSizePolicy,
     QSpinBox,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from stem_plugins.napari.ptychography_model import (
+    FIRST_GUESSES,
     OBJECT_TYPES,
     PRIORS,
     PROBE_PRIORS,
+    REFINED,
     PtychographySettings,
 )
 from stem_plugins.napari.widgets.calibration import CalibrationForm, OptionalNumber
@@ -42,35 +49,31 @@ class ReconstructionForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.prior, self.probe_prior, self.object_type = QComboBox(), QComboBox(), QComboBox()
-        for box, words in (
-            (self.prior, PRIORS),
-            (self.probe_prior, PROBE_PRIORS),
-            (self.object_type, OBJECT_TYPES),
-        ):
-            for word, value in words.items():
-                box.addItem(word, value)
+        self.prior, self.probe_prior = _choice(PRIORS), _choice(PROBE_PRIORS)
+        self.object_type, self.first_guess = _choice(OBJECT_TYPES), _choice(FIRST_GUESSES)
+        self.refine = CheckedMenu(REFINED)
         self.slices, self.probe_modes = _counter(1, 200), _counter(1, 32)
         self.slice_thickness = OptionalNumber("Å", decimals=2, nothing="–", largest=1e5)
         self.iterations, self.polish = _counter(0, 100_000), _counter(0, 10_000)
         self.iterations.setSpecialValueText(AUTOMATIC)
         self.polish.setSpecialValueText("none")
-        self.positions = QCheckBox("Refine scan positions")
         self._explain()
         form = QFormLayout(self)
         form.addRow("Object drawn by", self.prior)
         form.addRow("Probe", self.probe_prior)
         form.addRow("Object", self.object_type)
         form.addRow("Slices", _row(self.slices, QLabel("thickness"), self.slice_thickness))
-        form.addRow("Probe modes", _row(self.probe_modes, self.positions))
+        form.addRow("Probe modes", self.probe_modes)
+        form.addRow("Also refine", self.refine)
+        form.addRow("First guess", self.first_guess)
         form.addRow("Iterations", _row(self.iterations, QLabel("polish"), self.polish))
-        for box in (self.prior, self.probe_prior, self.object_type):
+        for box in (self.prior, self.probe_prior, self.object_type, self.first_guess):
             box.currentIndexChanged.connect(self._edited)
         for box in (self.slices, self.slice_thickness, self.probe_modes):
             box.valueChanged.connect(self._edited)
         for box in (self.iterations, self.polish):
             box.valueChanged.connect(self._edited)
-        self.positions.toggled.connect(self._edited)
+        self.refine.changed.connect(self._edited)
         self._show_possible()
 
     def _explain(self) -> None:
@@ -83,6 +86,11 @@ class ReconstructionForm(QWidget):
         )
         self.slices.setToolTip("Slices of the specimen along the beam, and the thickness of each")
         self.probe_modes.setToolTip("Modes of a probe that is not fully coherent")
+        self.refine.setToolTip(
+            "What else may be other than the calibration says. Descan: patterns move over the "
+            "detector as the probe scans; tilt and thickness need several slices"
+        )
+        self.first_guess.setToolTip("The object that the network begins with and corrects")
         self.iterations.setToolTip(
             "Passes over the patterns, at most; it ends by itself when patterns that are not "
             "fitted say so. Raise it to continue"
@@ -99,7 +107,8 @@ class ReconstructionForm(QWidget):
             slices=self.slices.value(),
             slice_thickness=self.slice_thickness.number() if several else None,
             probe_modes=self.probe_modes.value(),
-            refine=("positions",) if self.positions.isChecked() else (),
+            first_guess=self.first_guess.currentData(),
+            refine=self.refine.chosen(),
             iterations=self.iterations.value() or None,
             polish=self.polish.value(),
         )
@@ -118,12 +127,13 @@ class ReconstructionForm(QWidget):
                 (self.prior, settings.prior),
                 (self.probe_prior, settings.probe_prior),
                 (self.object_type, settings.object_type),
+                (self.first_guess, settings.first_guess),
             ):
                 box.setCurrentIndex(box.findData(value))
             self.slices.setValue(settings.slices)
             self.slice_thickness.set_number(settings.slice_thickness)
             self.probe_modes.setValue(settings.probe_modes)
-            self.positions.setChecked("positions" in settings.refine)
+            self.refine.choose(settings.refine)
             self.iterations.setValue(settings.iterations or 0)
             self.polish.setValue(settings.polish)
         self._edited()
@@ -136,6 +146,55 @@ class ReconstructionForm(QWidget):
         self.slice_thickness.setEnabled(self.slices.value() > 1)
         drawn = "dgp" in (self.prior.currentData(), self.probe_prior.currentData())
         self.polish.setEnabled(drawn)
+        self.first_guess.setEnabled(drawn)
+
+
+class CheckedMenu(QToolButton):
+    """A button that says what is checked in its menu; `changed` says that it is something else.
+
+    Parameters
+    ----------
+    words
+        Values by the words that the menu shows.
+    """
+
+    changed = Signal()
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        super().__init__()
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMenu(QMenu(self))
+        self._actions: dict[str, QAction] = {}
+        for word, value in words.items():
+            action = self.menu().addAction(word)
+            action.setCheckable(True)
+            action.toggled.connect(self._toggled)
+            self._actions[value] = action
+        self._say()
+
+    def chosen(self) -> tuple[str, ...]:
+        """Return what is checked."""
+        return tuple(value for value, action in self._actions.items() if action.isChecked())
+
+    def choose(self, values: Collection[str]) -> None:
+        """Check these and nothing else.
+
+        Parameters
+        ----------
+        values
+            Some of the values.
+        """
+        for value, action in self._actions.items():
+            action.setChecked(value in values)
+
+    def _toggled(self) -> None:
+        self._say()
+        self.changed.emit()
+
+    def _say(self) -> None:
+        words = [action.text() for action in self._actions.values() if action.isChecked()]
+        self.setText(", ".join(words) or "Nothing")
 
 
 class OpticsForm(QWidget):
@@ -196,6 +255,13 @@ class OpticsForm(QWidget):
     def _take(self, acquisition: Acquisition) -> None:
         self.show_acquisition(acquisition, self._shape)
         self.changed.emit(acquisition)
+
+
+def _choice(words: Mapping[str, str | None]) -> QComboBox:
+    box = QComboBox()
+    for word, value in words.items():
+        box.addItem(word, value)
+    return box
 
 
 def _counter(least: int, most: int) -> QSpinBox:

@@ -1,0 +1,195 @@
+"""What comes before the first iteration: checks, choices, and the first guess."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.ptychography.choices import Choices
+from stem_plugins.ptychography.first_guess import direct_object, empty_object, integrated_object
+from stem_plugins.ptychography.geometry import NEEDED, scan_geometry
+from stem_plugins.ptychography.measurements import Measurements, measurements
+from stem_plugins.ptychography.objective import Objective, Parts
+from stem_plugins.ptychography.probes import given_probe, probe_modes, vacuum_probe
+from stem_plugins.ptychography.result import PtychographyResult
+from stem_plugins.ptychography.run import Run
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+__all__ = ["prepare"]
+
+
+def prepare(
+    data: np.ndarray | da.Array,
+    acquisition: Acquisition,
+    *,
+    mask: np.ndarray | None,
+    scan_mask: np.ndarray | None,
+    probe: np.ndarray | None,
+    vacuum: np.ndarray | None,
+    device: str,
+    before: PtychographyResult | None,
+    options: Mapping[str, Any],
+) -> Run:
+    """Check everything, choose what was left open, and return a run that can begin.
+
+    Parameters
+    ----------
+    data, acquisition, mask, scan_mask, probe, vacuum
+        As for `iterative_ptychography`.
+    device
+        Of torch.
+    before
+        A result to go on from.
+    options
+        Fields of `Choices`.
+    """
+    acquisition.require(*NEEDED)
+    electrons = None
+    if acquisition.dose is not None and acquisition.scan_step is not None:
+        electrons = acquisition.dose * math.prod(acquisition.scan_step)
+    measured = measurements(data, center=acquisition.center, mask=mask, electrons=electrons)
+    acquisition = dataclasses.replace(acquisition, center=measured.center)
+    detector = (data.shape[2], data.shape[3])
+    geometry = scan_geometry(measured.scan_shape, detector, acquisition)
+    fingerprint = _fingerprint(measured)
+    asked = _choices(options, before, fingerprint)
+    objective = Objective(measured, geometry, acquisition, device=device)
+    choices, words = asked.completed(
+        electrons=measured.survey.electrons,
+        positions=len(geometry.positions),
+        disc_pixels=objective.disc_pixels,
+        window=int(np.prod(detector)),
+        device=device,
+    )
+    assert choices.loss is not None
+    assert choices.batch is not None
+    objective = dataclasses.replace(
+        objective,
+        loss=choices.loss,
+        object_type=choices.object_type,
+        slice_thickness=choices.slice_thickness if choices.slices > 1 else None,
+        blur=choices.blur,
+        batch=choices.batch,
+    )
+    fitted, held = _positions(scan_mask, measured.scan_shape, choices)
+    if before is not None:
+        _check_calibration(before.acquisition, acquisition)
+    # A run that goes on has its object; its shapes are all that is wanted here.
+    guess = choices if before is None else dataclasses.replace(choices, first_guess="none")
+    start = _start(objective, guess, _first_probe(objective, probe, vacuum))
+    run = Run(objective, choices, words, start, fitted, held, fingerprint)
+    if before is not None:
+        run.load(before)
+    return run
+
+
+def _fingerprint(measured: Measurements) -> str:
+    """Number of the data: their shape, type, and the mean of some patterns."""
+    text = f"{measured.data.shape} {measured.data.dtype.name}"
+    mean = np.ascontiguousarray(measured.survey.mean_pattern.astype("<f8"))
+    return hashlib.sha256(text.encode() + mean.tobytes()).hexdigest()
+
+
+def _choices(
+    options: Mapping[str, Any], before: PtychographyResult | None, fingerprint: str
+) -> Choices:
+    known = {field.name for field in dataclasses.fields(Choices)}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise TypeError(
+            f"iterative_ptychography() has no option {unknown[0]!r}; known are {sorted(known)}."
+        )
+    if before is None:
+        return Choices(**options)
+    if not before.state:
+        raise ValueError(
+            "This result was saved without what is needed to go on; start anew without resume."
+        )
+    if bytes(before.state["fingerprint"]).hex() != fingerprint:
+        raise ValueError(
+            "The reconstruction to resume is one of other data: shape, type or mean pattern "
+            "differ. Give the scan that it was made from."
+        )
+    changed = sorted(set(options) - {"iterations", "polish"})
+    if changed:
+        raise ValueError(
+            f"A resumed reconstruction keeps its options; {changed[0]} cannot be given anew. "
+            "Only iterations and polish can."
+        )
+    return dataclasses.replace(Choices.from_settings(before.settings), **options)
+
+
+def _check_calibration(before: Acquisition, now: Acquisition) -> None:
+    """Refuse to go on with another calibration than a run began with."""
+    one, other = before.to_dict(), now.to_dict()
+    for name in sorted(set(one) | set(other)):
+        if one.get(name) != other.get(name):
+            raise ValueError(
+                f"The reconstruction to resume was made with {name} {one.get(name)!r}, and now it "
+                f"is {other.get(name)!r}. Give the same calibration, or start anew without resume."
+            )
+
+
+def _positions(
+    scan_mask: np.ndarray | None, scan_shape: tuple[int, int], choices: Choices
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Positions that are fitted, and others, spread at random, that only tell how well."""
+    if scan_mask is None:
+        wanted = np.ones(scan_shape, bool)
+    else:
+        wanted = np.asarray(scan_mask)
+        if wanted.shape != scan_shape or wanted.dtype != bool or not wanted.any():
+            raise ValueError(
+                f"scan_mask must be True or False for every scan position, {scan_shape}, and True "
+                f"somewhere, not {wanted.dtype} {wanted.shape}."
+            )
+    places = np.flatnonzero(wanted)
+    number = round(choices.held_out * len(places))
+    held = np.zeros(wanted.size, bool)
+    if number:
+        held[np.random.default_rng(choices.seed).choice(places, number, replace=False)] = True
+    return wanted.ravel() & ~held, held
+
+
+def _first_probe(
+    objective: Objective, probe: np.ndarray | None, vacuum: np.ndarray | None
+) -> NDArray[np.complexfloating]:
+    if probe is not None and vacuum is not None:
+        raise ValueError("Give a probe or a vacuum pattern to make it of, not both.")
+    if probe is not None:
+        return given_probe(objective, probe)
+    if vacuum is not None:
+        return vacuum_probe(objective, vacuum)
+    return objective.calibrated_probe()
+
+
+def _start(objective: Objective, choices: Choices, wave: NDArray[np.complexfloating]) -> Parts:
+    """Object, probe and what else is refined, as they are before the first iteration."""
+    modes = torch.from_numpy(probe_modes(wave, choices.probe_modes)).to(objective.device)
+    parts: Parts = {"probe": torch.view_as_real(modes).contiguous()}
+    guesses = {"direct": direct_object, "icom": integrated_object}
+    parts["object"] = guesses.get(choices.first_guess, empty_object)(objective, choices.slices)
+    sizes = {
+        "positions": (len(objective.geometry.positions), 2),
+        "background": (1,),
+        "tilt": (2,),
+        "slice_thickness": (1,),
+        "descan": (2, 3),
+    }
+    for name in choices.refine:
+        parts[name] = torch.zeros(sizes[name], device=objective.device)
+    if choices.probe_prior in ("pixelated", "parametric"):
+        # Also beside pixels: all of them would have to move together for a change of defocus.
+        count = len(objective.aberration_basis)
+        parts["aberrations"] = torch.zeros(count, device=objective.device)
+    return parts

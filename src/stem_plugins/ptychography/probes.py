@@ -1,0 +1,137 @@
+"""Probes to begin with, and how the modes of a partially coherent one are told apart."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from stem_plugins.imaging.direct_ptychography import disc_center
+from stem_plugins.ptychography.objective import Objective
+
+__all__ = ["given_probe", "orthogonal_modes", "probe_modes", "vacuum_probe"]
+
+#: Share of the intensity that all further modes have at first.
+FURTHER_MODES = 0.05
+
+#: Angles, in parts of the semi-angle, beyond which a vacuum pattern holds noise only.
+DISC = 1.15
+
+
+def given_probe(objective: Objective, probe: ArrayLike) -> NDArray[np.complexfloating]:
+    """Return a probe that was given, or say in a ValueError why it is none.
+
+    Parameters
+    ----------
+    objective
+        With the window that it must fit.
+    probe
+        (ky, kx) complex, in the middle of its window.
+    """
+    wave, window = np.asarray(probe), objective.geometry.window
+    if wave.shape != window or not np.isfinite(wave).all() or not np.any(wave):
+        raise ValueError(
+            f"probe must be a wave of {window[0]} × {window[1]} pixels without NaN, not "
+            f"{wave.shape}."
+        )
+    return wave
+
+
+def vacuum_probe(objective: Objective, vacuum: ArrayLike) -> NDArray[np.complex128]:
+    """Make a probe of a pattern without specimen and the calibrated aberrations.
+
+    The root of the pattern takes the place of the ideal aperture: its edge, its evenness, and
+    what the detector makes of them are then those of the experiment.
+
+    Parameters
+    ----------
+    objective
+        With the detector and the aberrations.
+    vacuum
+        Counts, (ky, kx), of the same detector and camera length; as much of a mean as possible.
+
+    Returns
+    -------
+    ndarray, shape (ky, kx)
+        In the middle of its window, with ``Σ|P|² = 1``.
+
+    Raises
+    ------
+    ValueError
+        It is no pattern of this detector, or holds no counts.
+    """
+    pattern, window = np.asarray(vacuum), objective.geometry.window
+    if pattern.dtype.kind not in "buif" or pattern.shape != window:
+        raise ValueError(
+            f"vacuum must be a pattern of real numbers as large as those of the scan, {window}, "
+            f"not {pattern.dtype} {pattern.shape}."
+        )
+    pattern = np.where(np.isfinite(pattern), pattern, 0).astype(float).clip(min=0)
+    if not pattern.any():
+        raise ValueError("The vacuum pattern holds no counts.")
+    measured = objective.measurements
+    apart = np.subtract(disc_center(pattern[None, None]), measured.center)
+    # The specimen may pull the disc's centre by less than a pixel; more is another alignment.
+    moved = tuple(-round(shift) if abs(shift) > 1 else 0 for shift in apart)
+    amplitude = measured.ordered(np.roll(np.sqrt(pattern), moved, axis=(0, 1)))
+    ky, kx = objective.frequencies()
+    amplitude = amplitude * (np.hypot(ky, kx) < DISC * objective.aperture_radius)
+    if not amplitude.any():
+        raise ValueError(
+            "The vacuum pattern holds no counts inside the convergence angle; check its centre "
+            "and the convergence angle."
+        )
+    return objective.calibrated_probe(amplitude)
+
+
+def probe_modes(probe: NDArray[np.complexfloating], count: int) -> NDArray[np.complex64]:
+    """Make modes of a probe: itself, and its derivatives, as a source of some size has them.
+
+    Parameters
+    ----------
+    probe
+        (y, x), in the middle of its window.
+    count
+        How many.
+
+    Returns
+    -------
+    ndarray, shape (count, y, x)
+        Orthogonal, with ``Σ|P|² = 1`` over all.
+    """
+    ky, kx = (np.fft.fftfreq(size) for size in probe.shape)
+    spectrum = np.fft.fft2(probe)
+    orders = [(total - i, i) for total in range(count) for i in range(total + 1)]
+    derivatives = np.stack(
+        [np.fft.ifft2(spectrum * ky[:, None] ** a * kx[None, :] ** b) for a, b in orders]
+    )
+    # Mixed, so that no direction is without a share of any: it would stay without.
+    derivatives /= np.linalg.norm(derivatives, axis=(1, 2), keepdims=True)
+    mixed = np.random.default_rng(0).standard_normal((count, len(orders)))
+    mixed[0] = np.eye(1, len(orders))
+    raw = np.tensordot(mixed, derivatives, axes=1)
+    q, _ = np.linalg.qr(raw.reshape(count, -1).T)
+    modes = q.T.reshape(raw.shape)
+    modes[0] = probe / np.linalg.norm(probe)
+    share = FURTHER_MODES / max(1, count - 1)
+    weights = np.full(count, share)
+    weights[0] = 1 - share * (count - 1)
+    return (modes * np.sqrt(weights)[:, None, None]).astype(np.complex64)
+
+
+def orthogonal_modes(modes: NDArray[np.complexfloating]) -> NDArray[np.complex64]:
+    """Describe the same incoherent probe by orthogonal modes, the strongest first.
+
+    Parameters
+    ----------
+    modes
+        (modes, y, x).
+    """
+    flat = modes.reshape(len(modes), -1)
+    _, values, vectors = np.linalg.svd(flat, full_matrices=False)
+    found = (values[:, None] * vectors).reshape(modes.shape)
+    # The phase of a mode is free; its strongest pixel gets that of the mode as it was.
+    for one in found:
+        peak = np.unravel_index(np.abs(one).argmax(), one.shape)
+        like = modes[:, *peak][np.abs(modes[:, *peak]).argmax()]
+        one *= np.exp(1j * (np.angle(like) - np.angle(one[peak])))
+    return found.astype(np.complex64)
