@@ -62,6 +62,10 @@ class Curve:
     seconds: NDArray[np.float64]
     similarity: NDArray[np.float64]
     bulk: NDArray[np.float64]
+    #: After each iteration, with the pixel [Å] and what they should be.
+    phases: Sequence[NDArray[np.floating]]
+    pixel: float
+    truth: NDArray[np.floating]
 
     def row(self) -> str:
         """Print as a line of the table."""
@@ -97,14 +101,18 @@ CORNERS = (slice(None, 8), slice(-8, None))
 
 
 def curve(
-    name: str, phases: Sequence[NDArray], seconds: Sequence[float], truth: NDArray[np.floating]
+    name: str, scan: Benchmark, phases: Sequence[NDArray], seconds: Sequence[float], pixel: float
 ) -> Curve:
     """Judge every iteration."""
+    truth = scan.phase(phases[0].shape, (pixel, pixel), (0, 0))
     return Curve(
         name,
         np.array(seconds),
         np.array([structural_similarity(phase.astype(float), truth) for phase in phases]),
         np.array([bulk(phase) / bulk(truth) for phase in phases]),
+        phases,
+        pixel,
+        truth,
     )
 
 
@@ -130,7 +138,7 @@ def ours(name: str, scan: Benchmark, counts: NDArray, **options: object) -> Curv
     # What is handed over in the end: the best by the patterns that were held out.
     phases.append(result.phase)
     seconds.append(time.process_time() - start - aside)
-    return curve(name, phases, seconds, scan.phase(result.phase.shape, result.sampling, (0, 0)))
+    return curve(name, scan, phases, seconds, result.sampling[0])
 
 
 def quantem(
@@ -156,8 +164,7 @@ def quantem(
         with np.load(target) as found:
             phases, seconds = found["phase"], found["seconds"]
             sampling = float(np.ravel(found["sampling"])[0])
-    truth = scan.phase(phases.shape[1:], (sampling, sampling), (0, 0))
-    return curve(f"quantem, {method}", phases, seconds, truth)
+    return curve(f"quantem, {method}", scan, phases, seconds, sampling)
 
 
 def against_quantem(scan: Benchmark, python: str | None) -> None:

@@ -102,10 +102,20 @@ def test_every_signal_is_calibrated_and_says_what_made_it(scan):
     assert "Phase of atoms" in repr(found)
 
 
+def test_snapshots_are_a_stack_over_iterations(atoms):
+    assert atoms.ptychography(**QUICK).snapshots is None
+    found = atoms.ptychography(snapshots=2, **QUICK).snapshots
+    (iteration,) = found.axes_manager.navigation_axes
+    assert [iteration.index2value(i) for i in range(iteration.size)] == [2, 4]
+    early = atoms.ptychography(iterations=2, threads=1)
+    np.testing.assert_array_equal(found.inav[2.0].data, early.phase.data)
+    assert sampling_of(found) == pytest.approx(early.result.sampling)
+
+
 def test_signals_go_through_files(atoms, tmp_path):
-    found = atoms.ptychography(refine=["background"], held_out=0, **QUICK)
+    found = atoms.ptychography(refine=["background"], held_out=0, snapshots=2, **QUICK)
     assert found.held_out_losses is None
-    for name in ("phase", "slices", "object", "probe", "losses"):
+    for name in ("phase", "slices", "object", "probe", "losses", "snapshots"):
         signal = getattr(found, name)
         signal.save(tmp_path / f"{name}.hspy")
         again = hs.load(tmp_path / f"{name}.hspy")

@@ -44,6 +44,9 @@ class PtychographySignals:
         Mean loss of the patterns that were fitted, over iterations.
     held_out_losses
         The same for patterns that were not; ``None`` where none were held out.
+    snapshots
+        Phases on the way [rad]: a stack whose navigation axis is the iteration; ``None`` where
+        none were asked for.
     result
         All of it as arrays, with positions and what was refined; `save` keeps it, and ``resume=``
         goes on from it.
@@ -55,6 +58,7 @@ class PtychographySignals:
     probe: ComplexSTEMImage
     losses: Signal1D
     held_out_losses: Signal1D | None
+    snapshots: STEMImage | None
     result: PtychographyResult
 
     def __repr__(self) -> str:
@@ -114,6 +118,11 @@ def ptychography_signals(
         probe=image(result.probe, "Probe", "Wave", *_probe_axes(result, unit)),
         losses=curves[0],
         held_out_losses=curves[1] if len(curves) > 1 else None,
+        snapshots=image(
+            result.snapshots, "Snapshots", "Phase (rad)", _snapshot_axis(result), *places
+        )
+        if len(result.snapshots)
+        else None,
         result=result,
     )
 
@@ -136,6 +145,13 @@ def _depth_axis(result: PtychographyResult, unit: str) -> dict[str, Any]:
     if result.slice_thickness is None:
         return {**axis, "scale": 1.0, "units": "slice"}
     return {**axis, "scale": result.slice_thickness / _unit(unit), "units": unit}
+
+
+def _snapshot_axis(result: PtychographyResult) -> dict[str, Any]:
+    every = int(result.settings["snapshots"])
+    size = len(result.snapshots)
+    place = {"size": size, "scale": every, "offset": every}
+    return {"name": "iteration", **place, "units": "", "navigate": True}
 
 
 def _probe_axes(result: PtychographyResult, unit: str) -> list[dict[str, Any]]:

@@ -29,6 +29,10 @@ __all__ = ["GenerativeSolver", "PixelatedSolver", "Solver", "Watch"]
 PLAIN_STEPS, STEPS_PER_SPECTRUM = 2, 3
 
 
+#: Bands of neighbouring rows that a step of the networks gets, at least.
+BANDS_PER_STEP = 4
+
+
 class Watch(Protocol):
     """Hears how far an iteration is; what it raises ends the run."""
 
@@ -284,17 +288,30 @@ class GenerativeSolver:
         return loss
 
     def _pass(self, watch: Watch) -> float:
-        order = np.random.default_rng((self.seed, self._done)).permutation(
-            np.flatnonzero(self.chosen)
-        )
-        count = max(1, round(len(order) / self.settings.positions_per_step))
+        steps = self._deal()
         total = 0.0
-        for index in range(count):
-            subset = np.zeros_like(self.chosen)
-            subset[order[index::count]] = True
-            total += self._step(subset, watch, index, count)
+        for index, subset in enumerate(steps):
+            total += self._step(subset, watch, index, len(steps))
         self._done += 1
-        return total / count
+        return total / len(steps)
+
+    def _deal(self) -> list[NDArray[np.bool_]]:
+        """Deal the positions out to the steps of one pass, at random.
+
+        Neighbouring rows of the scan stay together as far as each step still gets rows from all
+        over it: patterns in a file are then read about once in a pass, and not once in each step.
+        """
+        random = np.random.default_rng((self.seed, self._done))
+        rows, columns = self.objective.geometry.scan_shape
+        count = max(1, round(self.chosen.sum() / self.settings.positions_per_step))
+        height = rows // (BANDS_PER_STEP * count)
+        if height:
+            bands = random.permutation(-(-rows // height)) % count
+            step = np.repeat(np.repeat(bands, height)[:rows], columns)
+        else:
+            step = random.permutation(rows * columns) % count
+        dealt = [self.chosen & (step == index) for index in range(count)]
+        return [subset for subset in dealt if subset.any()]
 
     def _step(self, subset: NDArray[np.bool_], watch: Watch, index: int, count: int) -> float:
         drawn = {name: self._drawn(name, network) for name, network in self._networks.items()}

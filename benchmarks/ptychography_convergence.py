@@ -1,0 +1,177 @@
+"""How reconstructions converge: profiles on the way, how networks begin, and half precision.
+
+    OMP_NUM_THREADS=1 python benchmarks/ptychography_convergence.py [--figure FILE] [--part PART]
+        [--quantem PYTHON]
+
+The figure has the phase's structural similarity over iterations and over CPU-seconds of one
+thread, and profiles through the particle's middle after some iterations. The table of beginnings
+compares the networks of this package, which begin at the first guess since the correction that
+they draw is zero at first, with autoencoders that are taught to draw the guess first (100 steps of
+AdamW, as A. McCray et al. do), and with random ones that draw from noise.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import argparse
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ptychography import HEADER, QUANTEM, Curve, ours, quantem
+from ptychography_specimens import Benchmark, gold_benchmark
+from torch import nn
+
+from stem_plugins.ptychography import run, solvers
+from stem_plugins.ptychography.generators import Generator
+
+PARTS = ("figure", "beginnings", "precision")
+PROFILES = (1, 2, 5, 20)
+SEEDS = (0, 1, 2)
+
+#: Steps in which an autoencoder learns to draw the guess, and their rate.
+PRETRAINING, PRETRAINING_RATE = 100, 1e-3
+
+
+class Autoencoder(Generator):
+    """The same network, but what it draws is the object and not a correction of the guess."""
+
+    def __init__(self, guess: torch.Tensor, **options: object) -> None:
+        super().__init__(guess, **options)
+        self.last.reset_parameters()
+        self.mean = guess.mean(dim=(1, 2), keepdim=True)
+
+    def forward(self, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """Draw the channels, (channels, y, x)."""
+        return super().forward(noise) - self.guess + self.mean
+
+
+class Pretrained(Autoencoder):
+    """An autoencoder that has been taught to draw the guess."""
+
+    def __init__(self, guess: torch.Tensor, **options: object) -> None:
+        super().__init__(guess, **options)
+        optimizer = torch.optim.AdamW(self.parameters(), lr=PRETRAINING_RATE)
+        for _ in range(PRETRAINING):
+            optimizer.zero_grad()
+            drawn = self(torch.randn(self.input.shape))
+            nn.functional.mse_loss(drawn / self.scale, guess / self.scale).backward()
+            optimizer.step()
+
+
+def beginnings(scan: Benchmark) -> None:
+    """Print how well each kind of network ends, with three seeds each."""
+    kinds = {
+        "correction of the guess (default)": (Generator, 1e-2, "pixelated"),
+        "autoencoder taught the guess": (Pretrained, 1e-3, "pixelated"),
+        "  at a higher rate": (Pretrained, 1e-2, "pixelated"),
+        "untaught, input the guess": (Autoencoder, 1e-3, "pixelated"),
+        "untaught, input noise": (Generator, 1e-2, "none"),
+    }
+    for dose in (None, 1e3, 2e2):
+        print(f"\n{'infinite dose' if dose is None else f'{dose:g} electrons per Å²'}\n{HEADER}")
+        for name, (kind, rate, guess) in kinds.items():
+            settings = functools.partial(solvers.GeneratorSettings, rate=rate)
+            for seed in SEEDS:
+                with (
+                    mock.patch.object(solvers, "Generator", kind),
+                    mock.patch.object(run, "GeneratorSettings", settings),
+                ):
+                    options = {"first_guess": guess, "seed": seed, "iterations": 40}
+                    print(ours(name, scan, scan.counts(dose), **options).row(), flush=True)
+
+
+def precision(scan: Benchmark) -> None:
+    """Print what bfloat16 does to the result; its time says nothing on a processor."""
+    for dose in (None, 1e3, 2e2):
+        print(f"\n{'infinite dose' if dose is None else f'{dose:g} electrons per Å²'}\n{HEADER}")
+        for name, half in (("float32", False), ("networks in bfloat16", True)):
+            found = ours(name, scan, scan.counts(dose), mixed_precision=half, iterations=30)
+            print(found.row(), flush=True)
+
+
+def figure(scan: Benchmark, python: str | None, target: Path) -> None:
+    """Draw curves and profiles, and save them."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    counts = scan.counts(None)
+    curves = [
+        ours("pixelated", scan, counts, prior="pixelated"),
+        ours("deep generative prior", scan, counts, iterations=40),
+    ]
+    if python is not None:
+        curves += [quantem(python, scan, counts, *each) for each in QUANTEM[None].items()]
+    print(f"infinite dose\n{HEADER}\n" + "\n".join(one.row() for one in curves))
+    drawing, (above, below) = plt.subplots(
+        2, max(2, len(curves)), figsize=(3.4 * max(2, len(curves)), 6.4), constrained_layout=True
+    )
+    for axis in above[2:]:
+        axis.remove()
+    _similarities(above, curves)
+    for axis, one in zip(below, curves, strict=True):
+        _profiles(axis, one)
+        axis.sharey(below[0])
+    drawing.savefig(target, dpi=120)
+    plt.close(drawing)
+
+
+def _similarities(axes: Sequence[Any], curves: Sequence[Curve]) -> None:
+    for one in curves:
+        axes[0].semilogx(np.arange(len(one.similarity)) + 1, one.similarity, label=one.name)
+        axes[1].semilogx(one.seconds, one.similarity)
+    axes[0].set(xlabel="Iteration", ylabel="Structural similarity")
+    axes[1].set(xlabel="CPU time (s, one thread)", ylabel="Structural similarity")
+    axes[0].legend(frameon=False, fontsize="small")
+
+
+def _profiles(axis: Any, one: Curve) -> None:
+    """Phase along a line through the middle of the particle, after some iterations."""
+
+    def line(phase: NDArray) -> NDArray:
+        middle = len(phase) // 2
+        along = phase[middle - 5 : middle + 6].mean(axis=0)
+        return along - np.mean([along[:8], along[-8:]])
+
+    place = np.arange(one.truth.shape[1]) * one.pixel / 10
+    axis.plot(place, line(one.truth), "0.75", linewidth=4, label="specimen")
+    shown = [number for number in PROFILES if number < len(one.phases)]
+    for number, shade in zip(shown, np.linspace(0.85, 0.3, len(shown)), strict=True):
+        phase = one.phases[number - 1]
+        axis.plot(place, line(phase), color=(0.1, 0.3, shade), alpha=1.15 - shade, label=number)
+    axis.set(title=one.name, xlabel="Place (nm)", ylabel="Phase (rad)")
+    axis.legend(frameon=False, fontsize="small", title="iterations")
+
+
+def main() -> None:
+    """Print the tables and draw the figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quantem", help="python of an environment with quantem")
+    parser.add_argument("--seed", type=int, default=2026, help="of the specimen")
+    parser.add_argument("--figure", type=Path, default=Path("ptychography-convergence.png"))
+    parser.add_argument("--part", choices=PARTS, action="append", help="all, unless given")
+    arguments = parser.parse_args()
+    scan = gold_benchmark(arguments.seed)
+    parts = arguments.part or PARTS
+    print(f"gold on carbon, seed {arguments.seed}")
+    if "figure" in parts:
+        figure(scan, arguments.quantem, arguments.figure)
+    if "beginnings" in parts:
+        beginnings(scan)
+    if "precision" in parts:
+        precision(scan)
+
+
+if __name__ == "__main__":
+    main()
