@@ -42,8 +42,16 @@ SEEDS = (0, 1, 2)
 PRETRAINING, PRETRAINING_RATE = 100, 1e-3
 
 
-class Autoencoder(Generator):
-    """The same network, but what it draws is the object and not a correction of the guess."""
+class Uncoded(Generator):
+    """The same network without the fixed noise that tells places apart."""
+
+    def __init__(self, guess: torch.Tensor, **options: object) -> None:
+        super().__init__(guess, **options)
+        self.codes.zero_()
+
+
+class Autoencoder(Uncoded):
+    """A network of which what it draws is the object, and not a correction of the guess."""
 
     def __init__(self, guess: torch.Tensor, **options: object) -> None:
         super().__init__(guess, **options)
@@ -70,33 +78,43 @@ class Pretrained(Autoencoder):
 
 def beginnings(scan: Benchmark) -> None:
     """Print how well each kind of network ends, with three seeds each."""
-    kinds = {
-        "correction of the guess (default)": (Generator, 1e-2, "pixelated"),
-        "autoencoder taught the guess": (Pretrained, 1e-3, "pixelated"),
-        "  at a higher rate": (Pretrained, 1e-2, "pixelated"),
-        "untaught, input the guess": (Autoencoder, 1e-3, "pixelated"),
-        "untaught, input noise": (Generator, 1e-2, "none"),
-    }
+    kinds = (
+        ("correction of the guess (default)", Generator, None, "pixelated"),
+        ("  without fixed noise", Uncoded, None, "pixelated"),
+        ("autoencoder taught the guess", Pretrained, 1e-3, "pixelated"),
+        ("  not taught", Autoencoder, 1e-3, "pixelated"),
+        ("correction of vacuum", Generator, None, "none"),
+        ("  without fixed noise", Uncoded, None, "none"),
+        ("correction of iCOM", Generator, None, "icom"),
+        ("correction of direct ptychography", Generator, None, "direct"),
+    )
     for dose in (None, 1e3, 2e2):
         print(f"\n{'infinite dose' if dose is None else f'{dose:g} electrons per Å²'}\n{HEADER}")
-        for name, (kind, rate, guess) in kinds.items():
-            settings = functools.partial(solvers.GeneratorSettings, rate=rate)
+        for name, kind, rate, guess in kinds:
+            # The networks of this package have rates of their own.
+            settings = functools.partial(_with_rate, rate)
             for seed in SEEDS:
                 with (
                     mock.patch.object(solvers, "Generator", kind),
                     mock.patch.object(run, "GeneratorSettings", settings),
                 ):
-                    options = {"first_guess": guess, "seed": seed, "iterations": 40}
+                    options = {"first_guess": guess, "seed": seed}
                     print(ours(name, scan, scan.counts(dose), **options).row(), flush=True)
+
+
+def _with_rate(rate: float | None, **options: Any) -> solvers.GeneratorSettings:
+    return solvers.GeneratorSettings(**(options | ({} if rate is None else {"rate": rate})))
 
 
 def precision(scan: Benchmark) -> None:
     """Print what bfloat16 does to the result; its time says nothing on a processor."""
     for dose in (None, 1e3, 2e2):
         print(f"\n{'infinite dose' if dose is None else f'{dose:g} electrons per Å²'}\n{HEADER}")
-        for name, half in (("float32", False), ("networks in bfloat16", True)):
-            found = ours(name, scan, scan.counts(dose), mixed_precision=half, iterations=30)
-            print(found.row(), flush=True)
+        for guess in ("pixelated", "direct"):
+            for half in (False, True):
+                name = f"guess {guess}, {'bfloat16' if half else 'float32'}"
+                options = {"mixed_precision": half, "first_guess": guess, "iterations": 30}
+                print(ours(name, scan, scan.counts(dose), **options).row(), flush=True)
 
 
 def figure(scan: Benchmark, python: str | None, target: Path) -> None:
@@ -114,26 +132,25 @@ def figure(scan: Benchmark, python: str | None, target: Path) -> None:
     if python is not None:
         curves += [quantem(python, scan, counts, *each) for each in QUANTEM[None].items()]
     print(f"infinite dose\n{HEADER}\n" + "\n".join(one.row() for one in curves))
-    drawing, (above, below) = plt.subplots(
-        2, max(2, len(curves)), figsize=(3.4 * max(2, len(curves)), 6.4), constrained_layout=True
-    )
-    for axis in above[2:]:
-        axis.remove()
-    _similarities(above, curves)
-    for axis, one in zip(below, curves, strict=True):
+    drawing = plt.figure(figsize=(3.0 * max(2, len(curves)), 6.4), constrained_layout=True)
+    above, below = drawing.subfigures(2, 1)
+    _similarities(above.subplots(1, 2), curves)
+    axes = below.subplots(1, len(curves), sharey=True)
+    for axis, one in zip(axes, curves, strict=True):
         _profiles(axis, one)
-        axis.sharey(below[0])
+    axes[0].set_ylabel("Phase (rad)")
+    below.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     drawing.savefig(target, dpi=120)
     plt.close(drawing)
 
 
 def _similarities(axes: Sequence[Any], curves: Sequence[Curve]) -> None:
     for one in curves:
-        axes[0].semilogx(np.arange(len(one.similarity)) + 1, one.similarity, label=one.name)
-        axes[1].semilogx(one.seconds, one.similarity)
+        axes[0].semilogx(np.arange(len(one.similarity)) + 1, one.similarity)
+        axes[1].semilogx(one.seconds, one.similarity, label=one.name)
     axes[0].set(xlabel="Iteration", ylabel="Structural similarity")
     axes[1].set(xlabel="CPU time (s, one thread)", ylabel="Structural similarity")
-    axes[0].legend(frameon=False, fontsize="small")
+    axes[1].legend(frameon=False)
 
 
 def _profiles(axis: Any, one: Curve) -> None:
@@ -149,9 +166,9 @@ def _profiles(axis: Any, one: Curve) -> None:
     shown = [number for number in PROFILES if number < len(one.phases)]
     for number, shade in zip(shown, np.linspace(0.85, 0.3, len(shown)), strict=True):
         phase = one.phases[number - 1]
-        axis.plot(place, line(phase), color=(0.1, 0.3, shade), alpha=1.15 - shade, label=number)
-    axis.set(title=one.name, xlabel="Place (nm)", ylabel="Phase (rad)")
-    axis.legend(frameon=False, fontsize="small", title="iterations")
+        label = f"iteration {number}"
+        axis.plot(place, line(phase), color=(0.1, 0.3, shade), alpha=1.15 - shade, label=label)
+    axis.set(title=one.name, xlabel="Place (nm)")
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ class IterativePtychographyMethods:
         iterations: int | None = None,
         polish: int = 0,
         held_out: float = 0.05,
-        patience: int = 5,
+        patience: int | None = None,
         filters: int | None = None,
         batch: int | None = None,
         mixed_precision: bool | None = None,
@@ -125,7 +125,7 @@ probe, vacuum, device, threads, callback, resume, checkpoint, checkpoint_minutes
         iterations: int | None = None,
         polish: int = 0,
         held_out: float = 0.05,
-        patience: int = 5,
+        patience: int | None = None,
         filters: int | None = None,
         batch: int | None = None,
         mixed_precision: bool | None = None,
@@ -174,7 +174,8 @@ probe, vacuum, device, threads, callback, resume, checkpoint, checkpoint_minutes
         held_out
             Share of the positions that are not fitted but tell when to stop; 0 for none.
         patience
-            Iterations without improvement of these after which it stops.
+            Iterations without improvement of these after which it stops; ``None``: 5, or 15 for
+            networks that begin far from the answer.
         batch
             Patterns computed at a time; ``None``: what memory allows.
         blur

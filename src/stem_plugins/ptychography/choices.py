@@ -34,6 +34,10 @@ ELECTRONS_PER_PROBE_PIXEL = 2000.0
 
 ITERATIONS = {"dgp": 100, "pixelated": 40}
 
+#: Iterations without improvement that are waited for, near the answer and far from it, where
+#: networks at first make it worse.
+PATIENCE, LONG_PATIENCE = 5, 15
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Choices:
@@ -52,7 +56,7 @@ class Choices:
     iterations: int | None = None
     polish: int = 0
     held_out: float = 0.05
-    patience: int = 5
+    patience: int | None = None
     filters: int | None = None
     batch: int | None = None
     mixed_precision: bool | None = None
@@ -142,6 +146,9 @@ class Choices:
             words.append(f"probe {chosen['probe_prior']}: {why}")
         if self.iterations is None:
             chosen["iterations"] = ITERATIONS[self.prior]
+        if self.patience is None:
+            far = self.prior == "dgp" and self.first_guess != "pixelated"
+            chosen["patience"] = LONG_PATIENCE if far else PATIENCE
         if self.filters is None:
             chosen["filters"] = 16 if device.startswith("cuda") else 8
             if self.prior == "dgp":

@@ -2,9 +2,10 @@
 
 A convolutional network finds structure that repeats and edges that continue sooner than noise
 (D. Ulyanov, A. Vedaldi, V. Lempitsky, CVPR 2018), and slow variations as fast as fine detail. Its
-input is the first guess with fresh noise, its output a correction of that guess, which is zero at
-first: nothing has to be learnt before the reconstruction starts. It has no normalisation layers,
-which at low dose cost more than they bring.
+input is the first guess with fresh noise beside fixed noise, its output a correction of that guess,
+which is zero at first: nothing has to be learnt before the reconstruction starts. From a smooth
+guess alone, convolutions could draw nothing that differs from place to place; the fixed noise tells
+places apart. There are no normalisation layers, which at low dose cost more than they bring.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ __all__ = ["Generator"]
 
 #: Standard deviation of the noise that is added to the scaled input.
 INPUT_NOISE = 0.1
+
+#: Channels of fixed noise.
+CODES = 4
 
 #: Unit of what a network draws where the first guess is empty [rad].
 EMPTY_SCALE = 0.1
@@ -50,12 +54,10 @@ class Generator(nn.Module):
         self.register_buffer("guess", guess.clone())
         self.register_buffer("scale", scale)
         mean = guess.mean(dim=(1, 2), keepdim=True)
-        empty = bool(largest == 0)
-        # From nothing the network draws as the classic deep image prior does: from fixed noise.
-        begun = torch.randn(guess.shape).to(guess) if empty else (guess - mean) / scale
-        self.register_buffer("input", begun[None])
+        self.register_buffer("input", ((guess - mean) / scale)[None])
+        self.register_buffer("codes", torch.randn(1, CODES, *guess.shape[1:]).to(guess))
         width = filters
-        self.down = nn.ModuleList([_block(channels, width)])
+        self.down = nn.ModuleList([_block(channels + CODES, width)])
         for _ in range(levels):
             self.down.append(_block(width, 2 * width))
             width *= 2
@@ -80,6 +82,7 @@ class Generator(nn.Module):
         image: torch.Tensor = self.input  # type: ignore[assignment]
         if noise is not None:
             image = image + self.noise * noise
+        image = torch.cat([image, self.codes], dim=1)  # type: ignore[list-item]
         height, width = image.shape[-2:]
         step = 2**self.levels
         image = functional.pad(image, (0, -width % step, 0, -height % step), mode="replicate")

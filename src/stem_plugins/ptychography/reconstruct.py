@@ -112,7 +112,8 @@ def iterative_ptychography(
         held_out : float
             Share of the positions that are not fitted but tell when to stop; 0 for none.
         patience : int
-            Iterations without improvement of these after which it stops.
+            Iterations without improvement of these after which it stops: 5, or 15 for networks
+            with another first guess than a pixelated one.
         filters, batch : int
             Width of the networks and patterns computed at a time.
         mixed_precision : bool

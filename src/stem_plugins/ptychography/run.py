@@ -42,6 +42,10 @@ LATE = 5
 #: Relative fall of the loss per step below which a pixelated reconstruction has arrived.
 ARRIVED = 1e-5
 
+#: Learning rate of networks whose guess is near the answer, and of those whose guess is not, which
+#: also take so many times more steps.
+NEAR_RATE, FAR_RATE, FAR_STEPS = 3e-3, 5e-3, 4
+
 #: Pixels of patterns whose model takes as long as one pixel of a network with 8 filters.
 PATTERN_PIXELS_PER_PIXEL = 70.0
 
@@ -217,10 +221,12 @@ class Run:
         filters = self.choices.filters or 8
         field = np.prod([part.stop - part.start for part in self._field()])
         balanced = PATTERN_PIXELS_PER_PIXEL * (filters / 8) ** 1.5 * field
-        per_step = int(np.clip(balanced / np.prod(self.objective.geometry.window), 64, 16384))
+        per_step = balanced / np.prod(self.objective.geometry.window)
+        far = self.choices.first_guess != "pixelated"
         return GeneratorSettings(
             filters=filters,
-            positions_per_step=per_step,
+            rate=FAR_RATE if far else NEAR_RATE,
+            positions_per_step=int(np.clip(per_step / (FAR_STEPS if far else 1), 32, 16384)),
             mixed_precision=bool(self.choices.mixed_precision),
         )
 
@@ -268,6 +274,7 @@ class Run:
     def _has_arrived(self, stage: _Stage, loss: float) -> bool:
         if stage.name == "first guess" or stage.expected:
             return False
+        assert self.choices.patience is not None
         if self.held.any() and self.waited >= self.choices.patience:
             self.stopped = f"held-out loss rose for {self.waited} iterations"
             return True
@@ -392,6 +399,7 @@ class Run:
         self.rates, self.snapshots = before.rates.tolist(), list(before.snapshots)
         self.parts, self.best = under("part."), under("best.")
         self.best_loss, self.waited = float(tensors["best_loss"]), int(tensors["waited"])
+        assert self.choices.patience is not None
         if self.waited >= self.choices.patience:
             # It had stopped by itself; who asks for more gets as much patience again.
             self.waited = 0

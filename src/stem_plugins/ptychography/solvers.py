@@ -211,7 +211,7 @@ class GeneratorSettings:
     """
 
     filters: int = 8
-    rate: float = 1e-2
+    rate: float = 3e-3
     average: float = 0.9
     positions_per_step: int = 192
     direct_rate: float = 0.3

@@ -90,7 +90,9 @@ class ReconstructionForm(QWidget):
             "What else may be other than the calibration says. Descan: patterns move over the "
             "detector as the probe scans; tilt and thickness need several slices"
         )
-        self.first_guess.setToolTip("The object that the network begins with and corrects")
+        self.first_guess.setToolTip(
+            "The object to begin with, which a network corrects; pixels need none"
+        )
         self.iterations.setToolTip(
             "Passes over the patterns, at most; it ends by itself when patterns that are not "
             "fitted say so. Raise it to continue"
@@ -146,7 +148,6 @@ class ReconstructionForm(QWidget):
         self.slice_thickness.setEnabled(self.slices.value() > 1)
         drawn = "dgp" in (self.prior.currentData(), self.probe_prior.currentData())
         self.polish.setEnabled(drawn)
-        self.first_guess.setEnabled(drawn)
 
 
 class CheckedMenu(QToolButton):
