@@ -214,9 +214,9 @@ def test_an_unknown_rotation_is_estimated_and_said(many_atoms):
 
 def test_a_rotation_that_cannot_be_estimated_is_none_and_said(scan, many_atoms):
     uncertain = signal_of(scan_of_atoms(dose=20), scan_rotation=None, flip_y=None)
-    with pytest.warns(UserWarning, match="too uncertain; it is taken as 0°, unmirrored"):
+    with pytest.warns(UserWarning, match="too uncertain; it is taken as 0°, not mirrored"):
         found = uncertain.ptychography(iterations=1, threads=1)
-    assert found.result.acquisition.scan_rotation is None
+    assert found.result.acquisition.scan_rotation == 0
     small = signal_of(scan, scan_rotation=None).inav[:6, :6]
     with pytest.warns(UserWarning, match="does not show it: .* taken as 0°"):
         small.ptychography(iterations=1, threads=1)

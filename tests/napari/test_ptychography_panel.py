@@ -236,7 +236,7 @@ def test_what_is_missing_is_named_and_can_be_entered(viewer, panel, atom, qtbot)
     form.scan_step[0].setValue(1)
     form.diffraction_step[0].setValue(2)
     assert panel.problem.text() == ""
-    assert "unknown: scan rotation" in panel.size_words.text()
+    assert "rotation is unknown and will be estimated" in panel.size_words.text()
     assert acquisition_of(layer) == ACQUISITION.replace(scan_rotation=None)
     np.testing.assert_allclose(layer.scale, (0.1, 0.1, 2, 2))
     # A scale given in napari, and a value entered in another panel, are taken over.
@@ -274,6 +274,16 @@ def test_what_cannot_be_reconstructed_is_said(viewer, panel, atom, qtbot):
     assert "hold no counts" in panel.message.text()
     assert [each.name for each in viewer.layers] == ["scan"]
     assert panel.run.isVisible()
+
+
+def test_an_unknown_rotation_is_estimated_and_said(viewer, panel, atom, qtbot):
+    unknown = atom.acquisition.replace(scan_rotation=None, flip_y=None)
+    add(viewer, dataclasses.replace(atom, acquisition=unknown))
+    assert "will be estimated" in panel.size_words.text()
+    run(panel, qtbot)
+    assert "is not known" in panel.findings.text()
+    assert "the tab Calibration" in panel.findings.text()
+    assert panel.result.acquisition.scan_rotation is not None
 
 
 def test_warnings_of_the_data_are_passed_on(viewer, panel, atom, qtbot):

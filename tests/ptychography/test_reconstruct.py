@@ -165,6 +165,32 @@ def test_files_that_hold_no_reconstruction_are_named(tmp_path):
             load(tmp_path / name)
 
 
+def test_an_unknown_rotation_is_estimated_and_said(tmp_path):
+    places = np.random.default_rng(3).uniform(1, 25, (41, 2))
+    known = dataclasses.replace(
+        ACQUISITION, scan_step=0.4, diffraction_step=4.0, defocus=0, center=(8, 8)
+    )
+    scan = simulate_scan(
+        single_atoms([79] * 41, places.tolist(), extent=(25.6, 25.6)),
+        dataclasses.replace(known, scan_rotation=25.0, flip_y=True),
+        scan_shape=(64, 64),
+        detector_shape=(16, 16),
+        workers=1,
+    )
+    given = {**PIXELATED, "iterations": 1}
+    with pytest.warns(UserWarning, match=r"taken is what the scan suggests: 2[456]\.\d°") as said:
+        found = reconstruct(scan.data, known, **given)
+    assert said[0].filename == __file__
+    assert found.acquisition.scan_rotation == pytest.approx(25, abs=1)
+    assert found.acquisition.flip_y is True
+    # Going on, the estimate is kept and not said again.
+    again = reconstruct(scan.data, known, resume=found, iterations=2)
+    assert again.acquisition == found.acquisition
+    with pytest.warns(UserWarning, match="does not show it: .* taken as 0°, not mirrored"):
+        small = reconstruct(scan.data[:6, :6], known, **given)
+    assert small.acquisition.scan_rotation == 0
+
+
 def test_positions_are_found_back():
     """Every position is recorded up to 0.3 Å beside where it is believed to be."""
     rng = np.random.default_rng(8)

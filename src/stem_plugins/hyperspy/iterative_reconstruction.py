@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +16,9 @@ from stem_plugins.hyperspy.scan_images import shows_progress
 from stem_plugins.hyperspy.virtual_detectors import virtual_detector
 
 if TYPE_CHECKING:
-    from stem_plugins.optics.acquisition import Acquisition
     from stem_plugins.ptychography import Progress, PtychographyResult
 
 __all__ = ["reconstruct"]
-
-#: An unknown rotation is estimated, and the estimate taken above this confidence.
-TRUSTED_CONFIDENCE = 0.5
 
 
 def reconstruct(
@@ -56,6 +51,7 @@ checkpoint_minutes, show_progressbar
     """
     from stem_plugins.ptychography import Choices, iterative_ptychography, load_ptychography
     from stem_plugins.ptychography.geometry import scan_geometry
+    from stem_plugins.ptychography.orientation import with_rotation
 
     check_scan(signal)
     before = load_ptychography(resume) if isinstance(resume, (str, Path)) else resume
@@ -64,7 +60,14 @@ checkpoint_minutes, show_progressbar
         Choices(**chosen)
     shape = signal.data.shape
     scan_geometry(shape[:2], shape[2:], signal.acquisition)
-    acquisition = _with_rotation(signal, before, show_progressbar)
+    acquisition = signal.acquisition
+    if before is None:
+        acquisition = with_rotation(
+            acquisition,
+            lambda: signal.estimate_rotation(show_progressbar=show_progressbar),
+            keep="signal.set_acquisition(scan_rotation={}, flip_y={})",
+            stacklevel=4,
+        )
     with _progress(shows_progress(show_progressbar), callback) as report:
         result = iterative_ptychography(
             signal.data,
@@ -116,49 +119,6 @@ def _mask(signal: Any, description: Any) -> np.ndarray | None:
             "no place in a likelihood. Give mask > 0."
         )
     return mask
-
-
-def _with_rotation(
-    signal: Any, before: PtychographyResult | None, show_progressbar: bool | None
-) -> Acquisition:
-    """Complete an unknown rotation by that of the earlier run, or from the scan itself."""
-    acquisition = signal.acquisition
-    if acquisition.scan_rotation is not None:
-        return acquisition
-    if before is not None:
-        used = before.acquisition
-        return acquisition.replace(scan_rotation=used.scan_rotation, flip_y=used.flip_y)
-    unknown = "The rotation from detector to scan frame is not known"
-    keep = "signal.set_acquisition(scan_rotation={}, flip_y={})"
-    try:
-        found = signal.estimate_rotation(show_progressbar=show_progressbar)
-    except ValueError as error:
-        warnings.warn(
-            f"{unknown}, and the scan does not show it: {error} It is taken as 0°, unmirrored. "
-            f"Set it by {keep.format('...', '...')}.",
-            stacklevel=4,
-        )
-        return acquisition
-    suggested = (
-        f"{found.angle:.1f}° ± {found.angle_error:.1f}°, "
-        f"{'mirrored' if found.flip_y else 'not mirrored'}, confidence {found.confidence:.0%}"
-    )
-    contradicts = acquisition.flip_y is not None and acquisition.flip_y != found.flip_y
-    if found.confidence <= TRUSTED_CONFIDENCE or contradicts:
-        why = "contradicts flip_y" if contradicts else "is too uncertain"
-        taken = "mirrored" if acquisition.flip_y else "unmirrored"
-        warnings.warn(
-            f"{unknown}. What the scan suggests ({suggested}) {why}; it is taken as 0°, {taken}. "
-            f"Set it by {keep.format('...', '...')}.",
-            stacklevel=4,
-        )
-        return acquisition
-    warnings.warn(
-        f"{unknown}; taken is what the scan suggests: {suggested}. Keep it by "
-        f"{keep.format(f'{found.angle:.1f}', found.flip_y)}, or set a calibrated one.",
-        stacklevel=4,
-    )
-    return acquisition.replace(scan_rotation=found.angle, flip_y=found.flip_y)
 
 
 @contextlib.contextmanager

@@ -138,7 +138,7 @@ class Check:
     size
         Probe, window and overlap in words.
     notes
-        What is taken as zero, since it is unknown.
+        What is unknown, and taken as zero or estimated.
     """
 
     problem: str = ""
@@ -184,14 +184,12 @@ def check_scan(shape: tuple[int, ...], acquisition: Acquisition) -> Check:
         f"overlap by {100 * (1 - step / diameter):.0f} %. "
         f"Pixel {min(geometry.scan_sampling) / ANGSTROM_PER_NM:.2g} nm."
     )
-    unknown = {"defocus": acquisition.defocus, "scan rotation": acquisition.scan_rotation}
-    zero = [name for name, value in unknown.items() if value is None]
-    notes = ""
-    if zero:
-        notes = f"Taken as zero, since unknown: {' and '.join(zero)}."
-    if "scan rotation" in zero:
-        notes += " The riCOM panel estimates the rotation."
-    return Check("", size, notes)
+    notes = []
+    if acquisition.defocus is None:
+        notes.append("The defocus is unknown and taken as zero.")
+    if acquisition.scan_rotation is None:
+        notes.append("The scan rotation is unknown and will be estimated.")
+    return Check("", size, " ".join(notes))
 
 
 def spare_threads() -> int:
@@ -315,12 +313,23 @@ def reconstruct(
     """
     with _torch_at_hand():
         from stem_plugins.lazy.processors import torch_threads
+        from stem_plugins.ptychography.orientation import estimated_rotation, with_rotation
         from stem_plugins.ptychography.reconstruct import iterate_ptychography
+
+    def iterate() -> Iterator[Progress]:
+        known = acquisition
+        if before is None:
+            known = with_rotation(
+                acquisition,
+                lambda: estimated_rotation(data, acquisition),
+                keep="the tab Calibration (rotation {}°, mirrored: {})",
+                stacklevel=2,
+            )
+        yield from iterate_ptychography(data, known, resume=before, watch=control.watch, **options)
+
     stopped = "all iterations done"
     with torch_threads(spare_threads()):
-        states = iterate_ptychography(
-            data, acquisition, resume=before, watch=control.watch, **options
-        )
+        states = iterate()
         try:
             progress = _first(states, control)
             while progress is not None:

@@ -18,6 +18,7 @@ from stem_plugins.ptychography.first_guess import direct_object, empty_object, i
 from stem_plugins.ptychography.geometry import NEEDED, scan_geometry
 from stem_plugins.ptychography.measurements import Measurements, measurements
 from stem_plugins.ptychography.objective import Objective, Parts
+from stem_plugins.ptychography.orientation import estimated_rotation, with_rotation
 from stem_plugins.ptychography.probes import given_probe, probe_modes, vacuum_probe
 from stem_plugins.ptychography.result import PtychographyResult
 from stem_plugins.ptychography.run import Run
@@ -59,6 +60,10 @@ def prepare(
         electrons = acquisition.dose * math.prod(acquisition.scan_step)
     measured = measurements(data, center=acquisition.center, mask=mask, electrons=electrons)
     acquisition = dataclasses.replace(acquisition, center=measured.center)
+    if before is not None and acquisition.scan_rotation is None:
+        used = before.acquisition
+        acquisition = acquisition.replace(scan_rotation=used.scan_rotation, flip_y=used.flip_y)
+    acquisition = _with_rotation(measured.data, acquisition)
     detector = (data.shape[2], data.shape[3])
     geometry = scan_geometry(measured.scan_shape, detector, acquisition)
     fingerprint = _fingerprint(measured)
@@ -91,6 +96,15 @@ def prepare(
     if before is not None:
         run.load(before)
     return run
+
+
+def _with_rotation(data: np.ndarray | da.Array, acquisition: Acquisition) -> Acquisition:
+    return with_rotation(
+        acquisition,
+        lambda: estimated_rotation(data, acquisition),
+        keep="acquisition.replace(scan_rotation={}, flip_y={})",
+        stacklevel=6,
+    )
 
 
 def _fingerprint(measured: Measurements) -> str:

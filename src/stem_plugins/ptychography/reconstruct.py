@@ -56,8 +56,8 @@ def iterative_ptychography(
         stay where they are and are read batch by batch.
     acquisition
         Needs `beam_energy`, `convergence_angle`, `scan_step` and `diffraction_step`. `defocus` and
-        `aberrations` (at the first slice) and `scan_rotation` and `flip_y` are taken as none where
-        unknown, and `center` is that of the bright-field disc.
+        `aberrations` (at the first slice) are taken as none where unknown, `center` is that of the
+        bright-field disc, and `scan_rotation` and `flip_y` are estimated from the scan.
     mask
         True where a detector pixel counts, (ky, kx). Dead pixels in the disc are found anyway.
     scan_mask
@@ -142,8 +142,8 @@ def iterative_ptychography(
     Warns
     -----
     UserWarning
-        The loss became no number; detector pixels are dead, saturated or negative; or a GPU's
-        memory was too small for a batch.
+        The rotation is not known, and what was taken; the loss became no number; detector pixels
+        are dead, saturated or negative; or a GPU's memory was too small for a batch.
 
     Notes
     -----
