@@ -31,7 +31,7 @@ from ptychography import HEADER, QUANTEM, Curve, ours, quantem
 from ptychography_specimens import Benchmark, gold_benchmark
 from torch import nn
 
-from stem_plugins.ptychography import run, solvers
+from stem_plugins.ptychography import generative_solver, run
 from stem_plugins.ptychography.generators import Generator
 
 PARTS = ("figure", "beginnings", "precision")
@@ -95,15 +95,17 @@ def beginnings(scan: Benchmark) -> None:
             settings = functools.partial(_with_rate, rate)
             for seed in SEEDS:
                 with (
-                    mock.patch.object(solvers, "Generator", kind),
+                    mock.patch.object(generative_solver, "Generator", kind),
                     mock.patch.object(run, "GeneratorSettings", settings),
                 ):
                     options = {"first_guess": guess, "seed": seed, "iterations": 60}
                     print(ours(name, scan, scan.counts(dose), **options).row(), flush=True)
 
 
-def _with_rate(asked: float | None, **options: Any) -> solvers.GeneratorSettings:
-    return solvers.GeneratorSettings(**(options | ({} if asked is None else {"rate": asked})))
+def _with_rate(asked: float | None, **options: Any) -> generative_solver.GeneratorSettings:
+    return generative_solver.GeneratorSettings(
+        **(options | ({} if asked is None else {"rate": asked}))
+    )
 
 
 def precision(scan: Benchmark) -> None:

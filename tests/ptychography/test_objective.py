@@ -20,6 +20,7 @@ from stem_plugins.ptychography.geometry import scan_geometry
 from stem_plugins.ptychography.measurements import measurements
 from stem_plugins.ptychography.minimizer import Minimizer
 from stem_plugins.ptychography.objective import Objective, Value
+from stem_plugins.ptychography.preconditioner import preconditioner
 
 
 def objective(data, acquisition=None, **options):
@@ -142,7 +143,7 @@ def test_astigmatism_turns_with_the_scan(rotation, flip):
         task = objective(scan.data * 1e6, believed, loss="amplitude")
         parts = {"object": torch.zeros(1, 1, *task.geometry.shape), "probe": calibrated(task)}
         minimizer = Minimizer(
-            parts, lambda point, task=task: task.evaluate(point, EVERY), task.preconditioner(parts)
+            parts, lambda point, task=task: task.evaluate(point, EVERY), preconditioner(task, parts)
         )
         first = task.evaluate(parts, EVERY, learn=()).loss
         for _ in range(8):

@@ -25,8 +25,8 @@ from stem_plugins.ptychography.geometry import NEEDED, scan_geometry
 from stem_plugins.ptychography.vocabulary import REFINABLE_OF_SLICES
 
 if TYPE_CHECKING:
+    from stem_plugins.ptychography.progress import Progress
     from stem_plugins.ptychography.result import PtychographyResult
-    from stem_plugins.ptychography.run import Progress
 
 __all__ = [
     "FIRST_GUESSES",

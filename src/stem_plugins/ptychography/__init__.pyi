@@ -12,10 +12,10 @@ from .metrics import (
     subpixel_shift,
     transfer_by_band,
 )
+from .progress import Progress
 from .reconstruct import iterate_ptychography, iterative_ptychography
 from .regularizers import Regularization
 from .result import PtychographyResult, load_ptychography
-from .run import Progress
 
 __all__ = [
     "BandTransfer",

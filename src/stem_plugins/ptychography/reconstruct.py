@@ -20,8 +20,8 @@ from stem_plugins.lazy.processors import torch_device, torch_threads
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.ptychography.preparation import prepare
 from stem_plugins.ptychography.processes import agree, is_first, process_count
+from stem_plugins.ptychography.progress import Progress
 from stem_plugins.ptychography.result import PtychographyResult, load_ptychography
-from stem_plugins.ptychography.run import Progress
 
 if TYPE_CHECKING:
     import dask.array as da

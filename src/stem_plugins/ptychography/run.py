@@ -14,18 +14,16 @@ from numpy.typing import NDArray
 
 from stem_plugins.optics.probe import probe_radius
 from stem_plugins.ptychography.choices import Choices
+from stem_plugins.ptychography.generative_solver import GenerativeSolver, GeneratorSettings
 from stem_plugins.ptychography.objective import Objective, Parts
+from stem_plugins.ptychography.pixelated_solver import PixelatedSolver
 from stem_plugins.ptychography.probes import orthogonal_modes
 from stem_plugins.ptychography.processes import process_count
+from stem_plugins.ptychography.progress import Progress
 from stem_plugins.ptychography.result import PtychographyResult
-from stem_plugins.ptychography.solvers import (
-    GenerativeSolver,
-    GeneratorSettings,
-    PixelatedSolver,
-    Solver,
-)
+from stem_plugins.ptychography.solvers import Solver
 
-__all__ = ["Progress", "Run"]
+__all__ = ["Run"]
 
 #: Steps of the first guess where counts are high, and where they are low.
 STEPS, STEPS_WITH_SPECTRUM = 16, 14
@@ -48,48 +46,6 @@ NEAR_RATE, FAR_RATE, FAR_STEPS = 3e-3, 5e-3, 4
 
 #: Pixels of patterns whose model takes as long as one pixel of a network with 8 filters.
 PATTERN_PIXELS_PER_PIXEL = 70.0
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Progress:
-    """Where a reconstruction is.
-
-    Parameters
-    ----------
-    stage
-        ``"first guess"``, ``"dgp"``, ``"pixelated"`` or ``"polish"``.
-    iteration
-        Finished iterations, over all stages.
-    iterations
-        How many there are at most.
-    share
-        Of the present iteration that is done, 0 to 1.
-    loss, held_out_loss
-        Mean loss after the last iteration; NaN where there is none.
-    result
-        Object and probe as they are now; computed when it is called.
-    """
-
-    stage: str
-    iteration: int
-    iterations: int
-    share: float
-    loss: float
-    held_out_loss: float
-    result: Callable[[], PtychographyResult]
-
-    def __str__(self) -> str:
-        words = [self.stage]
-        for name, loss in (("loss", self.loss), ("held out", self.held_out_loss)):
-            if math.isfinite(loss):
-                words.append(f"{name} {loss:.4g}")
-        return ", ".join(words)
-
-    @property
-    def done(self) -> float:
-        """Iterations that are done, with the part of the present one."""
-        # After its last batch an iteration is not yet counted among the finished ones.
-        return self.iteration + self.share % 1
 
 
 @dataclasses.dataclass(frozen=True)
