@@ -306,6 +306,12 @@ def test_what_cannot_be_is_refused_before_anything_is_read(scan, atoms, tmp_path
         atoms.ptychography("pixels")
     with pytest.raises(ValueError, match="slice_thickness"):
         atoms.dgp(slices=3)
+    with pytest.raises(TypeError, match=r"refine must be a tuple of names .*, not None"):
+        atoms.dgp(refine=None)
+    with pytest.raises(TypeError, match="regularization must be a Regularization"):
+        atoms.dgp(regularization={"kz_filter": 0.5})
+    with pytest.raises(TypeError, match=r"resume must be what ptychography\(\) .*, not 5\."):
+        atoms.dgp(resume=5)
     with pytest.raises(ValueError, match=r"Give mask > 0"):
         atoms.dgp(mask=np.ones((32, 32)))
     with pytest.raises(FileNotFoundError, match=r"missing\.h5"):
@@ -323,3 +329,11 @@ def test_only_the_same_data_and_options_are_resumed(scan, atoms):
         atoms.ptychography(resume=found, seed=4)
     again = atoms.ptychography(resume=found, iterations=4, seed=0, threads=1)
     assert len(again.losses.data) == 4
+
+
+def test_signals_are_resumed_as_their_result(atoms):
+    found = atoms.ptychography(callback=stop_after(2), **QUICK)
+    more = atoms.ptychography(resume=found, iterations=4, threads=1)
+    expected = atoms.ptychography(resume=found.result, iterations=4, threads=1)
+    np.testing.assert_array_equal(more.losses.data, expected.losses.data)
+    np.testing.assert_array_equal(more.phase.data, expected.phase.data)

@@ -30,7 +30,7 @@ def reconstruct(
     vacuum: Any,
     device: str,
     threads: int | None,
-    resume: PtychographyResult | str | Path | None,
+    resume: PtychographySignals | PtychographyResult | str | Path | None,
     callback: Callable[[Progress], bool | None] | None,
     checkpoint: str | Path | None,
     checkpoint_minutes: float,
@@ -49,12 +49,12 @@ checkpoint_minutes, show_progressbar
     **options
         All fields of `stem_plugins.ptychography.Choices`.
     """
-    from stem_plugins.ptychography import Choices, iterative_ptychography, load_ptychography
+    from stem_plugins.ptychography import Choices, iterative_ptychography
     from stem_plugins.ptychography.geometry import scan_geometry
     from stem_plugins.ptychography.orientation import with_rotation
 
     check_scan(signal)
-    before = load_ptychography(resume) if isinstance(resume, (str, Path)) else resume
+    before = _resumed(resume)
     chosen = _given(options, before)
     if before is None:
         Choices(**chosen)
@@ -88,16 +88,30 @@ checkpoint_minutes, show_progressbar
     return ptychography_signals(signal, result, method=method)
 
 
+def _resumed(resume: object) -> PtychographyResult | None:
+    """Return the arrays of what is to go on."""
+    from stem_plugins.ptychography import PtychographyResult, load_ptychography
+
+    if isinstance(resume, PtychographySignals):
+        return resume.result
+    if isinstance(resume, (str, Path)):
+        return load_ptychography(resume)
+    if resume is None or isinstance(resume, PtychographyResult):
+        return resume
+    raise TypeError(
+        "resume must be what ptychography() or dgp() returned, its result, or the file of one "
+        f"(.h5), not {resume!r}."
+    )
+
+
 def _given(options: Mapping[str, Any], before: PtychographyResult | None) -> dict[str, Any]:
     """Options other than the usual ones; of a resumed result, other than its own."""
     from stem_plugins.ptychography import Choices
+    from stem_plugins.ptychography.choices import checked_options
 
-    refine = options["refine"]
-    options = {
-        **options,
-        "refine": (refine,) if isinstance(refine, str) else tuple(refine),
-        "regularization": options["regularization"] or Choices().regularization,
-    }
+    if options["regularization"] is None:
+        options = {**options, "regularization": Choices().regularization}
+    options = checked_options(options)
     given = Choices().changes(options)
     if before is None:
         return given

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from stem_plugins.ptychography.regularizers import Regularization
+from stem_plugins.ptychography.regularizers import Regularization, is_number
 from stem_plugins.ptychography.vocabulary import (
     FIRST_GUESSES,
     LOSSES,
@@ -24,7 +25,7 @@ from stem_plugins.ptychography.vocabulary import (
     ProbePrior,
 )
 
-__all__ = ["Choices"]
+__all__ = ["Choices", "checked_options"]
 
 #: Electrons per pixel of the disc below which counts are no longer nearly normal.
 FEW_ELECTRONS = 100.0
@@ -65,28 +66,11 @@ class Choices:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("prior", PRIORS),
-            ("probe_prior", (None, *PROBE_PRIORS)),
-            ("object_type", OBJECT_TYPES),
-            ("loss", (None, *LOSSES)),
-            ("first_guess", FIRST_GUESSES),
-        ):
-            if getattr(self, name) not in allowed:
-                known = ", ".join(repr(one) for one in allowed if one is not None)
-                raise ValueError(f"{name} must be one of {known}, not {getattr(self, name)!r}.")
-        _check_names(self.refine)
-        for name in ("slices", "probe_modes", "iterations", "filters", "batch", "patience"):
-            value = getattr(self, name)
-            if value is not None and (value != int(value) or value < 1):
-                raise ValueError(f"{name} must be a whole number from 1, not {value!r}.")
-        least = min(self.polish, self.blur, self.snapshots)
-        if not least >= 0 or not 0 <= self.held_out < 0.5:
-            raise ValueError(
-                "polish, blur and snapshots must be zero or above, and held_out a share from 0 to "
-                "below 0.5."
-            )
-        if self.slices > 1 and not (self.slice_thickness and self.slice_thickness > 0):
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for name, value in checked_options(given).items():
+            # The one way to put a plain number where NumPy's was given: results go through JSON.
+            object.__setattr__(self, name, value)
+        if self.slices > 1 and self.slice_thickness is None:
             raise ValueError(
                 f"{self.slices} slices need slice_thickness, their distance [Å]: the specimen's "
                 "thickness over the number of slices."
@@ -169,10 +153,120 @@ def _of_electrons(number: float, what: str) -> str:
     return "the data are no whole counts and the dose is not known, so noise is taken as small"
 
 
-def _check_names(refine: Sequence[str]) -> None:
-    unknown = sorted(set(refine) - set(REFINABLE))
+def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as `Choices` keeps them, each looked at on its own.
+
+    Parameters
+    ----------
+    options
+        Fields of `Choices`, or some of them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A value cannot be used.
+
+    Examples
+    --------
+    >>> checked_options({"slices": 2.0, "refine": "descan"})
+    {'slices': 2, 'refine': ('descan',)}
+    """
+    return {name: _CHECKS[name](name, value) for name, value in options.items()}
+
+
+#: Looks at the value of the option of a name, and returns it as it is kept.
+_Check = Callable[[str, Any], Any]
+
+
+def _one_of(*allowed: str) -> _Check:
+    def check(name: str, value: Any) -> str:
+        if not (isinstance(value, str) and value in allowed):
+            raise ValueError(
+                f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}."
+            )
+        return value
+
+    return check
+
+
+def _whole(least: int, most: float = math.inf) -> _Check:
+    expected = f"a whole number from {least}"
+    if math.isfinite(most):
+        expected += f" to {most}"
+
+    def check(name: str, value: Any) -> int:
+        if not (is_number(value) and value == int(value) and least <= value <= most):
+            raise ValueError(f"{name} must be {expected}, not {value!r}.")
+        return int(value)
+
+    return check
+
+
+def _real(expected: str, fits: Callable[[float], bool]) -> _Check:
+    def check(name: str, value: Any) -> float:
+        if not (is_number(value) and fits(value)):
+            raise ValueError(f"{name} must be {expected}, not {value!r}.")
+        return float(value)
+
+    return check
+
+
+def _open(check: _Check) -> _Check:
+    """Leave a value that is not given to be chosen."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    possible = ", ".join(map(repr, REFINABLE))
+    try:
+        names = (value,) if isinstance(value, str) else tuple(value)
+    except TypeError:
+        names = (None,)
+    if not all(isinstance(one, str) for one in names):
+        raise TypeError(f"{name} must be a tuple of names out of {possible}, not {value!r}.")
+    unknown = sorted(set(names) - set(REFINABLE))
     if unknown:
         raise ValueError(
-            f"{', '.join(map(repr, unknown))} cannot be refined; possible are "
-            f"{', '.join(map(repr, REFINABLE))}."
+            f"{', '.join(map(repr, unknown))} cannot be refined; possible are {possible}."
         )
+    return tuple(map(str, names))
+
+
+def _regularization(name: str, value: Any) -> Regularization:
+    if not isinstance(value, Regularization):
+        raise TypeError(
+            f"{name} must be a Regularization, such as Regularization(kz_filter=0.5), "
+            f"not {value!r}."
+        )
+    return value
+
+
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True, False or None, not {value!r}.")
+    return bool(value)
+
+
+_CHECKS: Mapping[str, _Check] = {
+    "prior": _one_of(*PRIORS),
+    "probe_prior": _open(_one_of(*PROBE_PRIORS)),
+    "object_type": _one_of(*OBJECT_TYPES),
+    "slices": _whole(1),
+    "slice_thickness": _open(_real("a length above zero [Å]", lambda value: value > 0)),
+    "probe_modes": _whole(1),
+    "loss": _open(_one_of(*LOSSES)),
+    "first_guess": _one_of(*FIRST_GUESSES),
+    "refine": _names,
+    "regularization": _regularization,
+    "iterations": _open(_whole(1)),
+    "polish": _whole(0),
+    "held_out": _real("a share from 0 to below 0.5", lambda value: 0 <= value < 0.5),
+    "patience": _open(_whole(1)),
+    "filters": _open(_whole(1)),
+    "batch": _open(_whole(1)),
+    "mixed_precision": _open(_switch),
+    "blur": _real("zero or above [px]", lambda value: value >= 0),
+    "snapshots": _whole(0),
+    # Torch takes no larger ones.
+    "seed": _whole(0, 2**63 - 1),
+}

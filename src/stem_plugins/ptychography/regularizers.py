@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
+from typing import Any
 
-import numpy as np
 import torch
 
 from stem_plugins.ptychography.geometry import ScanGeometry
 from stem_plugins.ptychography.objective import Objective, Parts, Value
 
-__all__ = ["Regularization"]
+__all__ = ["Regularization", "is_number"]
 
 #: Differences below this [rad] count as none in the total variation, which is smooth there.
 SMALLEST_STEP = 1e-2
@@ -40,7 +42,7 @@ class Regularization:
     Raises
     ------
     ValueError
-        A value is negative or no finite number.
+        A value is negative or no finite number, or the order is no whole one.
     """
 
     total_variation: float = 0.0
@@ -53,10 +55,19 @@ class Regularization:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is None:
+            if value is None and field.name != "butterworth_order":
                 continue
-            if not (np.isfinite(value) and value >= 0):
+            if not (is_number(value) and value >= 0):
                 raise ValueError(f"{field.name} must be zero or above, not {value!r}.")
+        order = self.butterworth_order
+        if order < 1 or order != int(order):
+            raise ValueError(
+                f"butterworth_order must be a whole number from 1, not {order!r}: it is how "
+                "steep low_pass is."
+            )
+        # Zero leaves one out; a filter that lets nothing pass is none.
+        for name in ("low_pass", "probe_support"):
+            object.__setattr__(self, name, getattr(self, name) or None)
 
     def added(self, value: Value, parts: Parts) -> Value:
         """Add the penalties of an object to a value and its gradients."""
@@ -118,3 +129,14 @@ class Regularization:
             # The mean phase of each slice has no direction; it stays.
             gain[:, 0, 0] = 1
         return torch.fft.ifftn(torch.fft.fftn(stack, dim=(1, 2, 3)) * gain, dim=(1, 2, 3)).real
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number; True and False are none."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        # A whole number that no float can hold.
+        return False
