@@ -140,5 +140,14 @@ def test_a_device_that_cannot_be_is_said_without_the_list_of_torch(device):
     assert "mkldnn" not in said
 
 
+def test_why_a_gpu_cannot_be_used_is_said_in_its_first_line(monkeypatch):
+    def full(*_, **__):
+        raise RuntimeError("CUDA out of memory.\nSome advice")
+
+    monkeypatch.setattr(torch, "zeros", full)
+    with pytest.raises(ValueError, match=r"used here: CUDA out of memory\. 'auto' takes"):
+        torch_device("cuda:0")
+
+
 def test_a_device_of_torch_is_its_name():
     assert torch_device(torch.device("cpu")) == "cpu"
