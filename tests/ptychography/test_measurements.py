@@ -1,5 +1,7 @@
 """Batches of patterns, from arrays and dask, and what is wrong with their pixels."""
 
+import warnings
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -105,3 +107,19 @@ def test_a_mask_counts(rng):
     mask = np.ones(SHAPE[2:], bool)
     mask[0] = False
     assert measurements(counts(rng), center=(6, 7), mask=mask).weights()[6].max() == 0
+
+
+def test_what_the_first_look_misses_is_noticed_when_it_is_read(rng):
+    """Of 52 × 52 patterns every second row and column is looked at."""
+    data = rng.poisson(30, (52, 52, 12, 14)).astype("f4")
+    data[1, 1, 4, 4] = np.nan
+    data[3, 3, 0, 0] = -1
+    measured = measurements(data, center=(6, 7))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = collected(measured, np.ones(52 * 52, bool), 100)
+    words = [str(one.message) for one in said]
+    assert len(words) == 2
+    assert any("not finite numbers are left out" in one for one in words)
+    assert any("below zero" in one for one in words)
+    assert set(range(52 * 52)) - set(found) == {53}

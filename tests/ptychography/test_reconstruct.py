@@ -3,13 +3,14 @@
 import dataclasses
 
 import dask.array as da
+import h5py
 import numpy as np
 import pytest
 from atom_scans import ACQUISITION, PLACES, peaks, scan_of_atoms
 
 pytest.importorskip("torch")
 
-from stem_plugins import MissingCalibrationError, Regularization
+from stem_plugins import MissingCalibrationError, PtychographyResult, Regularization
 from stem_plugins import iterative_ptychography as reconstruct
 from stem_plugins import load_ptychography as load
 from stem_plugins.optics import probe
@@ -128,13 +129,92 @@ def test_resuming_with_other_data_or_options_is_refused(atoms, tmp_path):
         reconstruct(other.data, other.acquisition, resume=result)
     with pytest.raises(ValueError, match="cannot be given anew"):
         reconstruct(atoms.data, atoms.acquisition, resume=result, slices=2, slice_thickness=5)
-    with pytest.raises(ValueError, match="done all its iterations"):
+    with pytest.raises(ValueError, match="done all of its 2 iterations"):
         reconstruct(atoms.data, atoms.acquisition, resume=result)
     lens = dataclasses.replace(atoms.acquisition, defocus=70)
     with pytest.raises(ValueError, match=r"made with defocus 60.*now it is 70"):
         reconstruct(atoms.data, lens, resume=result)
     with pytest.raises(FileNotFoundError, match=r"no .*nothing\.h5"):
         reconstruct(atoms.data, atoms.acquisition, resume=tmp_path / "nothing.h5")
+
+
+def test_what_a_run_was_begun_with_is_kept_and_nothing_else_taken(atoms, tmp_path):
+    half, other = half_scans((13, 13))
+    pixels = np.ones((32, 32), bool)
+    pixels[3] = False
+    given = {"scan_mask": half, "mask": pixels, "held_out": 0.1}
+    data, acquisition = atoms.data, atoms.acquisition
+    path = tmp_path / "half.h5"
+    straight = reconstruct(data, acquisition, **PIXELATED, **given, iterations=6)
+    reconstruct(data, acquisition, **PIXELATED, **given, iterations=3, checkpoint=path)
+    # Not given again, they are those of the run; given again, they must be the same.
+    for again in ({}, {"scan_mask": half, "mask": pixels}):
+        resumed = reconstruct(data, acquisition, resume=path, iterations=6, threads=1, **again)
+        np.testing.assert_array_equal(resumed.phase, straight.phase)
+    for wrong, words in (
+        ({"scan_mask": other}, "another scan_mask"),
+        ({"mask": np.ones((32, 32), bool)}, "another mask"),
+        ({"probe": np.eye(32) + 0j}, "another probe"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            reconstruct(data, acquisition, resume=path, iterations=6, **wrong)
+    # The same patterns at other places are another scan.
+    with pytest.raises(ValueError, match="other data"):
+        reconstruct(data[::-1], acquisition, resume=path, iterations=6)
+
+
+@pytest.mark.parametrize("missing", ["place", "fitted", "part.object", "solver.done"])
+def test_a_damaged_state_is_refused(atoms, tmp_path, missing):
+    path = tmp_path / "found.h5"
+    run(atoms, iterations=2).save(path)
+    with h5py.File(path, "a") as file:
+        del file[f"state/{missing}"]
+    with pytest.raises(ValueError, match="damaged"):
+        reconstruct(atoms.data, atoms.acquisition, resume=path, iterations=4)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(atoms, tmp_path, monkeypatch):
+    for path in (tmp_path / "found.txt", tmp_path / "missing" / "found.h5", tmp_path):
+        with pytest.raises(ValueError, match="written"):
+            run(atoms, checkpoint=path)
+    with pytest.raises(ValueError, match="checkpoint_minutes"):
+        run(atoms, checkpoint=tmp_path / "found.h5", checkpoint_minutes=-1)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(PtychographyResult, "save", full)
+    with pytest.warns(UserWarning, match="No space left on device"):
+        found = run(atoms, iterations=2, checkpoint=tmp_path / "found.h5")
+    assert len(found.losses) == 2
+
+
+def test_patterns_that_are_no_numbers_are_left_out_and_said(atoms):
+    """Also where the first look at some of the patterns has missed them."""
+    plain = run(atoms, iterations=8)
+    spoilt = np.array(atoms.data)
+    spoilt[2, 2] = np.nan
+    with pytest.warns(UserWarning, match="not finite numbers are left out") as said:
+        found = reconstruct(spoilt, atoms.acquisition, **PIXELATED, iterations=8)
+    assert len(said) == 1
+    assert np.corrcoef(found.phase.ravel(), plain.phase.ravel())[0, 1] > 0.98
+    with pytest.raises(ValueError, match="no counts"):
+        reconstruct(np.full_like(spoilt, np.nan), atoms.acquisition, **PIXELATED)
+    for factor in (1e-60, 1e60):
+        with pytest.raises(ValueError, match="single precision"):
+            reconstruct(atoms.data.astype(float) * factor, atoms.acquisition, **PIXELATED)
+
+
+def test_a_line_is_no_scan(atoms):
+    with pytest.raises(ValueError, match="1 × 13 positions is too small"):
+        reconstruct(atoms.data[:1], atoms.acquisition, **PIXELATED)
+
+
+def test_refinement_begins_before_anything_ends(atoms):
+    found = run(atoms, iterations=12, refine=("positions",), patience=1)
+    assert len(found.losses) > 6
+    moved = found.positions - run(atoms, iterations=1).positions
+    assert np.abs(moved).max() > 1e-4
 
 
 def test_a_file_keeps_everything(atoms, tmp_path):
@@ -236,7 +316,7 @@ def test_descan_is_found_back():
     plain = run(scan, iterations=40, held_out=0)
     refined = run(scan, iterations=40, held_out=0, refine=("descan",))
     assert refined.losses[-1] < 0.4 * plain.losses[-1]
-    assert refined.settings["probe_prior"] == "parametric"
+    assert refined.settings["probe_prior"] == "fixed"
     found = np.reshape(refined.refined["descan"], (2, 3))
     # From the middle to the last of 13 positions.
     np.testing.assert_allclose(found, [[0, 0.48, 0.12], [0, -0.18, 0.3]], atol=0.06)
@@ -268,6 +348,12 @@ def test_a_vacuum_pattern_tells_the_aperture():
         reconstruct(scan.data, said, vacuum=vacuum[1:], **given)
     with pytest.raises(ValueError, match="no counts"):
         reconstruct(scan.data, said, vacuum=0 * vacuum, **given)
+    with pytest.raises(ValueError, match="32 pixels that are not finite"):
+        reconstruct(scan.data, said, vacuum=np.where(np.eye(32), np.nan, vacuum), **given)
+    beside = np.zeros((32, 32))
+    beside[:4] = 1
+    with pytest.raises(ValueError, match="lie inside the convergence angle"):
+        reconstruct(scan.data, said, vacuum=beside, **given)
 
 
 @pytest.mark.parametrize(("rotation", "flip"), [(0.0, False), (-126.0, True)])

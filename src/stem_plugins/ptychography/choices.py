@@ -123,10 +123,11 @@ class Choices:
             per_pixel = electrons * positions / (2 * disc_pixels * self.probe_modes)
             enough = per_pixel > ELECTRONS_PER_PROBE_PIXEL
             why = _of_electrons(per_pixel, "electrons for each of its numbers")
+            chosen["probe_prior"] = "pixelated" if enough else "parametric"
             if "descan" in self.refine:
                 # Patterns that move apart over the scan, and a wave that is curved, are the same.
-                enough, why = False, "a probe of free pixels would take up descan as curvature"
-            chosen["probe_prior"] = "pixelated" if enough else "parametric"
+                chosen["probe_prior"] = "fixed"
+                why = "one that changes would take up descan as defocus and astigmatism"
             words.append(f"probe {chosen['probe_prior']}: {why}")
         if self.iterations is None:
             chosen["iterations"] = ITERATIONS[self.prior]

@@ -30,6 +30,14 @@ DEAD = 0.02
 #: fewer electrons in a pattern than this, chance could make one.
 DARK, ENOUGH_ELECTRONS = 0.02, 100.0
 
+#: A pattern with a smaller part of finite pixels is left out, and says nothing of the pixels.
+MOSTLY = 0.9
+
+#: Sums of a mean pattern between which waves can be computed in single precision.
+SMALLEST, LARGEST = 1e-25, 1e25
+
+NEGATIVE = "Pixels below zero count as zero. Subtract no more than the detector's own offset."
+
 Batch = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
@@ -47,12 +55,15 @@ class Survey:
         In a whole pattern; infinite where nobody knows them.
     weights
         1 where a pixel counts and 0 where it is masked or dead, (ky, kx).
+    totals
+        Sum of each of these patterns, (n,).
     """
 
     mean_pattern: NDArray[np.float64]
     mean_counts: float
     electrons: float
     weights: NDArray[np.float32]
+    totals: NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,6 +83,8 @@ class Measurements:
     data: np.ndarray | da.Array
     center: tuple[float, float]
     survey: Survey
+    #: What was warned of; each once.
+    told: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     @property
     def scan_shape(self) -> tuple[int, int]:
@@ -126,10 +139,12 @@ class Measurements:
             index = (rows + place[0].start) * self.scan_shape[1] + columns + place[1].start
             for start in range(0, len(index), size):
                 part = slice(start, start + size)
-                counts = self._counts(block[rows[part], columns[part]])
+                patterns = block[rows[part], columns[part]]
+                whole = self._whole(patterns)
+                counts = self._counts(patterns[whole])
                 lit = self._lit(counts)
                 if lit.any():
-                    yield index[part][lit], counts[lit]
+                    yield index[part][whole][lit], counts[lit]
 
     def _lit(self, counts: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which patterns the beam has made; those of dead rows or a blanked beam are left out."""
@@ -137,11 +152,25 @@ class Measurements:
             return np.ones(len(counts), bool)
         lit: NDArray[np.bool_] = counts.sum(axis=(1, 2)) > DARK * self.survey.mean_counts
         if not lit.all():
-            warnings.warn(
-                "Patterns with hardly any counts, as of dead rows or a blanked beam, are left out.",
-                stacklevel=2,
+            self._tell(
+                "Patterns with hardly any counts, as of dead rows or a blanked beam, are left out."
             )
         return lit
+
+    def _whole(self, patterns: np.ndarray) -> NDArray[np.bool_]:
+        """Which patterns are finite numbers wherever pixels count."""
+        if patterns.dtype.kind != "f":
+            return np.ones(len(patterns), bool)
+        finite = np.isfinite(patterns) | (self.survey.weights == 0)
+        whole: NDArray[np.bool_] = finite.all(axis=(1, 2))
+        if not whole.all():
+            self._tell("Patterns with pixels that are not finite numbers are left out.")
+        return whole
+
+    def _tell(self, words: str) -> None:
+        if words not in self.told:
+            self.told.add(words)
+            warnings.warn(words, stacklevel=3)
 
     def _blocks(
         self, wanted: NDArray[np.bool_]
@@ -163,6 +192,8 @@ class Measurements:
         if patterns.dtype.kind == "f":
             np.nan_to_num(counts, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         if patterns.dtype.kind != "u":
+            if NEGATIVE not in self.told and (counts < 0).any():
+                self._tell(NEGATIVE)
             np.maximum(counts, 0, out=counts)
         return counts
 
@@ -207,8 +238,20 @@ def measurements(
     rows, columns = data.shape[:2]
     every = tuple(slice(None, None, max(1, side // SURVEYED)) for side in (rows, columns))
     sample = np.asarray(data[every]).reshape(-1, *data.shape[2:])
-    finite = np.isfinite(sample).all(axis=0) if sample.dtype.kind == "f" else None
     weights = _given_weights(mask, data.shape[2:])
+    finite = None
+    if sample.dtype.kind == "f":
+        finite = np.isfinite(sample)
+        # Patterns of which much is missing are left out, and pixels that others lack too.
+        mostly = finite.mean(axis=(1, 2)) > MOSTLY
+        sample, finite = (
+            (sample[mostly], finite[mostly].all(axis=0))
+            if mostly.any()
+            else (
+                np.zeros_like(sample[:1]),
+                np.ones(data.shape[2:], bool),
+            )
+        )
     if finite is not None and not finite.all():
         warnings.warn(
             f"{np.count_nonzero(~finite)} detector pixels are not finite numbers in some patterns "
@@ -217,17 +260,24 @@ def measurements(
         )
         weights = weights * finite
         sample = np.where(finite, sample, 0)
+    told = set()
     if sample.dtype.kind != "u" and (sample < 0).any():
         warnings.warn(
             f"{np.count_nonzero(sample < 0)} of {sample.size} pixels that were looked at are below "
-            "zero; they count as zero. Subtract no more than the detector's own offset.",
+            f"zero. {NEGATIVE}",
             stacklevel=3,
         )
+        told.add(NEGATIVE)
         sample = np.maximum(sample, 0)
     _warn_of_saturation(sample)
     mean = sample.mean(axis=0, dtype=float)
     if not (mean * weights).any():
         raise ValueError("The patterns hold no counts: there is nothing to reconstruct.")
+    if not SMALLEST < mean.sum() < LARGEST:
+        raise ValueError(
+            f"The patterns sum to {mean.sum():.3g} on average, which single precision cannot "
+            "compute with; scale them."
+        )
     if center is None:
         center = disc_center(mean[None, None])
     if not all(0 <= place <= size - 1 for place, size in zip(center, mean.shape, strict=True)):
@@ -245,8 +295,9 @@ def measurements(
     total = float(mean.sum())
     if electrons is None:
         electrons = total if np.array_equal(sample, np.rint(sample)) else np.inf
-    survey = Survey(mean, total, electrons, (weights * ~dead).astype(np.float32))
-    return Measurements(data, (float(center[0]), float(center[1])), survey)
+    totals = sample.sum(axis=(1, 2), dtype=float)
+    survey = Survey(mean, total, electrons, (weights * ~dead).astype(np.float32), totals)
+    return Measurements(data, (float(center[0]), float(center[1])), survey, told)
 
 
 def _given_weights(mask: np.ndarray | None, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from stem_plugins.ptychography.curvature import curvature
 from stem_plugins.ptychography.forward import diffraction_patterns
 from stem_plugins.ptychography.geometry import ScanGeometry
 from stem_plugins.ptychography.measurements import Measurements
-from stem_plugins.ptychography.processes import add_up, own_share
+from stem_plugins.ptychography.processes import add_up, own_share, process_count
 from stem_plugins.ptychography.vocabulary import Loss, ObjectType
 
 __all__ = ["Objective", "Parts", "Value"]
@@ -221,6 +221,11 @@ class Objective:
             done += size
             if watch is not None:
                 watch(done / own)
+        if not done and process_count() == 1:
+            raise ValueError(
+                "None of the patterns can be used: all are without counts, or hold pixels that are "
+                "not finite numbers."
+            )
         for name, value in cut.items():
             if value.grad is not None:
                 held[name].backward(value.grad)  # type: ignore[union-attr]

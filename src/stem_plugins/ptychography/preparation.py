@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["prepare"]
 
+#: Positions along either side of a scan that are the least.
+SMALLEST_SCAN = 3
+
+#: What a result must hold to be gone on with, whatever its stage.
+KEPT = ("place", "best_loss", "waited", "fingerprint", "pixels", "first_probe", "fitted", "held")
+
 
 def prepare(
     data: np.ndarray | da.Array,
@@ -55,6 +61,9 @@ def prepare(
         Fields of `Choices`.
     """
     acquisition.require(*NEEDED)
+    if before is not None:
+        _check_state(before)
+        mask = _same_pixels(mask, before)
     electrons = None
     if acquisition.dose is not None and acquisition.scan_step is not None:
         electrons = acquisition.dose * math.prod(acquisition.scan_step)
@@ -67,6 +76,11 @@ def prepare(
     detector = (data.shape[2], data.shape[3])
     geometry = scan_geometry(measured.scan_shape, detector, acquisition)
     fingerprint = _fingerprint(measured)
+    if min(measured.scan_shape) < SMALLEST_SCAN:
+        raise ValueError(
+            f"A scan of {measured.scan_shape[0]} × {measured.scan_shape[1]} positions is too small "
+            f"for ptychography; {SMALLEST_SCAN} along each side are the least."
+        )
     asked = _choices(options, before, fingerprint)
     objective = Objective(measured, geometry, acquisition, device=device)
     choices, words = asked.completed(
@@ -86,13 +100,25 @@ def prepare(
         blur=choices.blur,
         batch=choices.batch,
     )
-    fitted, held = _positions(scan_mask, measured.scan_shape, choices)
-    if before is not None:
+    if before is None:
+        fitted, held = _positions(scan_mask, measured.scan_shape, choices)
+    else:
+        fitted, held = _same_positions(scan_mask, before)
         _check_calibration(before.acquisition, acquisition)
     # A run that goes on has its object; its shapes are all that is wanted here.
     guess = choices if before is None else dataclasses.replace(choices, first_guess="none")
-    start = _start(objective, guess, _first_probe(objective, probe, vacuum))
-    run = Run(objective, choices, words, start, fitted, held, fingerprint)
+    wave = _first_probe(objective, probe, vacuum)
+    if before is not None and not (probe is None and vacuum is None):
+        _check_probe(wave, before)
+    start = _start(objective, guess, wave)
+    given = {
+        "fingerprint": np.frombuffer(bytes.fromhex(fingerprint), np.uint8),
+        "pixels": np.ones(detector, bool) if mask is None else np.asarray(mask),
+        "first_probe": wave.astype(np.complex64),
+    }
+    if before is not None:
+        given["first_probe"] = before.state["first_probe"]
+    run = Run(objective, choices, words, start, fitted, held, given)
     if before is not None:
         run.load(before)
     return run
@@ -108,10 +134,54 @@ def _with_rotation(data: np.ndarray | da.Array, acquisition: Acquisition) -> Acq
 
 
 def _fingerprint(measured: Measurements) -> str:
-    """Number of the data: their shape, type, and the mean of some patterns."""
+    """Number of the data: their shape, type, and the mean and the sums of some patterns."""
     text = f"{measured.data.shape} {measured.data.dtype.name}"
-    mean = np.ascontiguousarray(measured.survey.mean_pattern.astype("<f8"))
-    return hashlib.sha256(text.encode() + mean.tobytes()).hexdigest()
+    found = hashlib.sha256(text.encode())
+    for array in (measured.survey.mean_pattern, measured.survey.totals):
+        # Sums in another order differ by rounding.
+        found.update(np.ascontiguousarray(array.astype("<f4")).tobytes())
+    return found.hexdigest()
+
+
+def _check_state(before: PtychographyResult) -> None:
+    """Refuse a result that nothing can go on from."""
+    if not before.state:
+        raise ValueError(
+            "This result was saved without what is needed to go on; start anew without resume."
+        )
+    missing = [name for name in KEPT if name not in before.state]
+    if missing:
+        raise ValueError(
+            f"The reconstruction to resume is damaged or of another version: {missing[0]} is "
+            "missing. Start anew without resume."
+        )
+
+
+def _same_pixels(mask: np.ndarray | None, before: PtychographyResult) -> np.ndarray:
+    """Detector pixels of the run to go on with; others are refused."""
+    kept: NDArray[np.bool_] = before.state["pixels"].astype(bool)
+    if mask is not None and not np.array_equal(mask, kept):
+        raise ValueError("The reconstruction to resume was made with another mask; leave it out.")
+    return kept
+
+
+def _same_positions(
+    scan_mask: np.ndarray | None, before: PtychographyResult
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Positions of the run to go on with; others are refused."""
+    fitted, held = (before.state[name].astype(bool) for name in ("fitted", "held"))
+    if scan_mask is not None and not np.array_equal(np.ravel(scan_mask), fitted | held):
+        raise ValueError(
+            "The reconstruction to resume was made with another scan_mask; leave it out."
+        )
+    return fitted, held
+
+
+def _check_probe(wave: NDArray[np.complexfloating], before: PtychographyResult) -> None:
+    if not np.allclose(wave, before.state["first_probe"], rtol=0, atol=1e-5):
+        raise ValueError(
+            "The reconstruction to resume began with another probe or vacuum pattern; leave it out."
+        )
 
 
 def _choices(
@@ -125,14 +195,10 @@ def _choices(
         )
     if before is None:
         return Choices(**options)
-    if not before.state:
-        raise ValueError(
-            "This result was saved without what is needed to go on; start anew without resume."
-        )
     if bytes(before.state["fingerprint"]).hex() != fingerprint:
         raise ValueError(
-            "The reconstruction to resume is one of other data: shape, type or mean pattern "
-            "differ. Give the scan that it was made from."
+            "The reconstruction to resume is one of other data: shape, type or patterns differ. "
+            "Give the scan that it was made from."
         )
     changed = sorted(set(options) - {"iterations", "polish"})
     if changed:

@@ -16,6 +16,9 @@ FURTHER_MODES = 0.05
 #: Angles, in parts of the semi-angle, beyond which a vacuum pattern holds noise only.
 DISC = 1.15
 
+#: Of the counts of a vacuum pattern, the least part that lies there.
+INSIDE = 0.8
+
 
 def given_probe(objective: Objective, probe: ArrayLike) -> NDArray[np.complexfloating]:
     """Return a probe that was given, or say in a ValueError why it is none.
@@ -65,7 +68,13 @@ def vacuum_probe(objective: Objective, vacuum: ArrayLike) -> NDArray[np.complex1
             f"vacuum must be a pattern of real numbers as large as those of the scan, {window}, "
             f"not {pattern.dtype} {pattern.shape}."
         )
-    pattern = np.where(np.isfinite(pattern), pattern, 0).astype(float).clip(min=0)
+    missing = pattern.size - int(np.isfinite(pattern).sum())
+    if missing:
+        raise ValueError(
+            f"The vacuum pattern has {missing} pixels that are not finite numbers, which would be "
+            "holes of the aperture; replace them by their neighbours."
+        )
+    pattern = pattern.astype(float).clip(min=0)
     if not pattern.any():
         raise ValueError("The vacuum pattern holds no counts.")
     measured = objective.measurements
@@ -74,13 +83,14 @@ def vacuum_probe(objective: Objective, vacuum: ArrayLike) -> NDArray[np.complex1
     moved = tuple(-round(shift) if abs(shift) > 1 else 0 for shift in apart)
     amplitude = measured.ordered(np.roll(np.sqrt(pattern), moved, axis=(0, 1)))
     ky, kx = objective.frequencies()
-    amplitude = amplitude * (np.hypot(ky, kx) < DISC * objective.aperture_radius)
-    if not amplitude.any():
+    inside = amplitude * (np.hypot(ky, kx) < DISC * objective.aperture_radius)
+    share = np.sum(inside**2) / np.sum(amplitude**2)
+    if share < INSIDE:
         raise ValueError(
-            "The vacuum pattern holds no counts inside the convergence angle; check its centre "
-            "and the convergence angle."
+            f"Only {share:.0%} of the counts of the vacuum pattern lie inside the convergence "
+            "angle: it is of another camera length or angle, or no pattern of vacuum."
         )
-    return objective.calibrated_probe(amplitude)
+    return objective.calibrated_probe(inside)
 
 
 def probe_modes(probe: NDArray[np.complexfloating], count: int) -> NDArray[np.complex64]:

@@ -9,7 +9,9 @@ C. Ophus, Microscopy and Microanalysis (2025)).
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.ptychography.preparation import prepare
 from stem_plugins.ptychography.processes import agree, is_first, process_count
 from stem_plugins.ptychography.progress import Progress
-from stem_plugins.ptychography.result import PtychographyResult, load_ptychography
+from stem_plugins.ptychography.result import SUFFIX, PtychographyResult, load_ptychography
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -213,14 +215,23 @@ def iterative_ptychography(
             raise ValueError(
                 "Stopped before the first iteration: there is nothing to return."
                 if stopped
-                else "The reconstruction to resume has done all its iterations; ask for more."
+                else _all_done(resume)
             )
         result = last.result()
         if stopped:
             result = dataclasses.replace(result, stopped=stopped)
             if checkpoint is not None and is_first():
-                result.save(checkpoint, overwrite=True)
+                _keep(result, checkpoint)
     return result
+
+
+def _all_done(resume: PtychographyResult | str | Path | None) -> str:
+    before = load_ptychography(resume) if isinstance(resume, (str, Path)) else resume
+    assert before is not None
+    return (
+        f"The reconstruction to resume has done all of its {len(before.losses)} iterations "
+        f"({before.stopped}); ask for more iterations."
+    )
 
 
 class _StopAsked(Exception):
@@ -257,6 +268,8 @@ def iterate_ptychography(
         After every iteration.
     """
     before = load_ptychography(resume) if isinstance(resume, (str, Path)) else resume
+    if checkpoint is not None:
+        _check_checkpoint(Path(checkpoint), checkpoint_minutes)
     run = prepare(
         data,
         acquisition,
@@ -273,7 +286,32 @@ def iterate_ptychography(
         yield progress
         late = time.monotonic() - written > 60 * checkpoint_minutes
         if checkpoint is not None and late and is_first():
-            progress.result().save(checkpoint, overwrite=True)
+            _keep(progress.result(), checkpoint)
             written = time.monotonic()
     if checkpoint is not None and is_first():
-        run.result().save(checkpoint, overwrite=True)
+        _keep(run.result(), checkpoint)
+
+
+def _check_checkpoint(path: Path, minutes: float) -> None:
+    """Refuse before the reconstruction what could not be written after it."""
+    if not isinstance(minutes, (int, float)) or not minutes > 0:
+        raise ValueError(f"checkpoint_minutes must be a number above zero, not {minutes!r}.")
+    if path.suffix != SUFFIX:
+        raise ValueError(f"A checkpoint is written as {SUFFIX}, not as {path.name!r}.")
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ValueError(
+            f"The checkpoint {path} cannot be written: give a file in a folder that exists and can "
+            "be written."
+        )
+
+
+def _keep(result: PtychographyResult, path: str | Path) -> None:
+    """Write a checkpoint; what goes wrong with it must not cost the reconstruction."""
+    try:
+        result.save(path, overwrite=True)
+    except OSError as error:
+        warnings.warn(
+            f"The checkpoint {path} could not be written ({error.strerror or error}); the "
+            "reconstruction goes on without.",
+            stacklevel=3,
+        )

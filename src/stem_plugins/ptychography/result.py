@@ -201,7 +201,11 @@ def load_ptychography(path: str | Path) -> PtychographyResult:
         with h5py.File(path, "r") as file:
             return _read(file, path)
     except OSError as error:
-        raise ValueError(f"{path.name} is no HDF5 file or damaged: {error}.") from error
+        raise ValueError(f"{path.name} is no HDF5 file, or damaged.") from error
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path.name} is damaged: a part of its description is missing."
+        ) from error
 
 
 def _read(file: h5py.File, path: Path) -> PtychographyResult:

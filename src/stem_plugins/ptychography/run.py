@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,8 @@ class Run:
     parts: Parts
     fitted: NDArray[np.bool_]
     held: NDArray[np.bool_]
-    fingerprint: str
+    #: Of what it was begun with, so that it is gone on with the same.
+    given: Mapping[str, NDArray]
     place: tuple[int, int] = (0, 0)
     losses: list[float] = dataclasses.field(default_factory=list)
     held_losses: list[float] = dataclasses.field(default_factory=list)
@@ -118,6 +119,9 @@ class Run:
                 assert solver is not None
                 if isinstance(solver, PixelatedSolver) and self.place[1] == LATE:
                     solver.also_learn(*self.choices.refine)
+                    if self.choices.refine:
+                        # What was best without it is not to be gone back to.
+                        self.best, self.best_loss, self.waited = {}, math.inf, 0
                 loss = self._iterate(stage, watch)
                 if not math.isfinite(loss):
                     self._lost()
@@ -228,7 +232,8 @@ class Run:
         return loss
 
     def _has_arrived(self, stage: _Stage, loss: float) -> bool:
-        if stage.name == "first guess" or stage.expected:
+        waits = not stage.drawn and bool(self.choices.refine) and self.place[1] <= LATE
+        if stage.name == "first guess" or stage.expected or waits:
             return False
         assert self.choices.patience is not None
         if self.held.any() and self.waited >= self.choices.patience:
@@ -242,6 +247,11 @@ class Run:
         return False
 
     def _lost(self) -> None:
+        if not self.losses:
+            raise ValueError(
+                "The very first loss is no number: patterns, calibration or options hold values "
+                "that are no finite numbers or far too large."
+            )
         self.stopped = "the loss became no number; this is the last state before"
         warnings.warn(
             "The loss became no number, and the reconstruction ended with the last state before. "
@@ -325,7 +335,9 @@ class Run:
             "place": torch.tensor(self.place),
             "best_loss": torch.tensor(self.best_loss, dtype=torch.float64),
             "waited": torch.tensor(self.waited),
-            "fingerprint": np.frombuffer(bytes.fromhex(self.fingerprint), np.uint8),
+            "fitted": self.fitted,
+            "held": self.held,
+            **self.given,
         }
         state |= {f"part.{name}": value for name, value in self.parts.items()}
         state |= {f"best.{name}": value for name, value in self.best.items()}
@@ -348,6 +360,10 @@ class Run:
                 if name.startswith(prefix)
             }
 
+        for name, value in self.parts.items():
+            kept = tensors.get(f"part.{name}")
+            if kept is None or kept.shape != value.shape:
+                raise ValueError(f"The reconstruction to resume is damaged: {name} is missing.")
         stage, done = (int(one) for one in before.state["place"])
         self.place = (stage, done)
         self.losses = before.losses.tolist()
@@ -365,4 +381,10 @@ class Run:
         self.solver = self._solver(stages[stage])
         if isinstance(self.solver, PixelatedSolver) and done > LATE:
             self.solver.also_learn(*self.choices.refine)
-        self.solver.load(under("solver."))
+        try:
+            self.solver.load(under("solver."))
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(
+                "The reconstruction to resume is damaged or of another version: a part of the "
+                "solver's state is missing. Start anew without resume."
+            ) from error
