@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 
@@ -19,8 +20,9 @@ pytest.importorskip("torch")
 
 
 from stem_plugins import iterative_ptychography, load_ptychography
-from stem_plugins.cli import main
+from stem_plugins.cli import dgp, main
 from stem_plugins.io import Scan, write_scan
+from stem_plugins.io.signal_dictionary import signal_dictionary
 from stem_plugins.ptychography import Progress
 
 QUICK = ("--prior", "pixelated", "--iterations", 5, "--threads", 1)
@@ -225,7 +227,7 @@ def test_ctrl_c_keeps_what_there_is_and_resume_goes_on(
     said, errors = capsys.readouterr()
     assert "stopped by Ctrl-C" in said
     assert "with --resume goes on" in said
-    assert "error: interrupted" in errors
+    assert "interrupted" not in errors
     assert names(out) == OUTPUTS
     assert len(load_ptychography(out / "atoms_dgp.h5").losses) == 3
     monkeypatch.undo()
@@ -352,7 +354,7 @@ def test_what_cannot_be_is_refused_before_anything_is_read(fails, bare, out, tmp
         ("loss = 4", "loss must be text in quotes"),
         ("refine = [4]", "refine must be a list of names"),
         ("refine = 'probe'", "'probe' cannot be refined"),
-        ("held_out = 0.9", "held_out a share"),
+        ("held_out = 0.9", "held_out must be a share"),
         ("this is no TOML", "is not a TOML file"),
     ):
         parameters.write_text(text)
@@ -416,3 +418,110 @@ def test_wrong_usage_exits_with_2(words, capsys, tmp_path):
 def test_without_torch_it_says_how_to_install_it(fails, atoms, out, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert "Ptychography needs PyTorch" in fails("dgp", atoms, "-o", out)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_scan_is_read(
+    fails, out, tmp_path, monkeypatch
+):
+    scan = tmp_path / "damaged.npy"
+    scan.write_text("no scan")
+    (tmp_path / "file").touch()
+    below = tmp_path / "file" / "out"
+    line = fails("dgp", scan, "-o", below)
+    assert f"{below} cannot be written: Not a directory; give a folder that can be" in line
+
+    def refuse(dir, **_):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+    words = "cannot be written: Permission denied; give a folder that can be."
+    # One that cannot be made, and one that exists.
+    assert f"{out} {words}" in fails("dgp", scan, "-o", out)
+    assert not out.exists()
+    out.mkdir()
+    assert f"{out} {words}" in fails("dgp", scan, "-o", out)
+    monkeypatch.undo()
+    assert "damaged.npy" in fails("dgp", scan, "-o", out)
+    assert names(out) == []
+
+
+def test_names_of_a_file_of_parameters_stay_as_they_are(fails, atoms, out, tmp_path):
+    parameters = tmp_path / "parameters.toml"
+    words = ("dgp", atoms, "-o", out, "--parameters")
+    for text in ("slice = 3", "slices = 3", "slice_thickness = -4"):
+        parameters.write_text(text)
+        line = fails(*words, parameters)
+        assert "parameters.toml" in line
+        assert "slice_thickness" in line
+        assert "--slice" not in line
+    parameters.write_text("slices = 3")
+    assert "--slice-thickness" in fails("dgp", atoms, "-o", out, "--slices", 3)
+    assert f"{tmp_path} cannot be read" in fails(*words, tmp_path)
+
+
+def test_no_finished_iteration_is_an_error(fails, atoms, out, monkeypatch):
+    from dataclasses import replace
+
+    reconstruct = dgp._reconstruct
+
+    def unfinished(*arguments):
+        result = reconstruct(*arguments)
+        return replace(result, losses=result.losses[:0], held_out_losses=result.losses[:0])
+
+    monkeypatch.setattr(dgp, "_reconstruct", unfinished)
+    assert "No iteration was finished" in fails("dgp", atoms, "-o", out, *QUICK)
+    assert names(out) in ([], ["atoms_dgp.h5"])
+
+
+def test_what_is_wrong_with_a_vacuum_scan_names_it(fails, atoms, out, tmp_path):
+    words = ("dgp", atoms, "-o", out, *QUICK, "--vacuum")
+    edge = np.zeros((3, 3, 32, 32))
+    edge[..., 0, 0] = 9
+    for name, data, problem in (
+        ("dark", np.zeros((3, 3, 32, 32)), "no counts"),
+        ("nan", np.full((3, 3, 32, 32), np.nan), "not finite numbers"),
+        ("small", np.ones((3, 3, 32, 31)), "as large as those of the scan"),
+        ("stack", np.ones((9, 32, 32)), "4 dimensions"),
+        ("line", np.ones(32), "4 dimensions"),
+    ):
+        np.save(tmp_path / f"{name}.npy", data)
+        line = fails(*words, tmp_path / f"{name}.npy")
+        assert line.startswith(f"error: --vacuum {name}.npy: ")
+        assert problem in line
+    # A flat field is found to be none by the reconstruction.
+    np.save(tmp_path / "flat.npy", np.ones((32, 32)))
+    assert fails(*words, tmp_path / "flat.npy").startswith("error: --vacuum flat.npy: ")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("suffix", ["tif", "hspy", "npy"])
+def test_a_vacuum_pattern_may_be_the_only_one_of_its_file(works, atoms, out, tmp_path, suffix):
+    from rsciio.hspy import file_writer
+
+    empty = scan_of_atoms(numbers=[1], places=[[200, 200]], side=3, dose=1e5)
+    pattern = np.asarray(empty.data).mean((0, 1)).astype(np.float32)
+    path = tmp_path / f"vacuum.{suffix}"
+    if suffix == "tif":
+        tifffile.imwrite(path, pattern)
+    elif suffix == "npy":
+        np.save(path, pattern)
+    else:
+        kind = "electron_diffraction"
+        axis = {"size": 32, "scale": 2.0, "offset": 0.0, "units": "mrad", "navigate": False}
+        axes = [{**axis, "name": name, "index_in_array": n} for n, name in enumerate("yx")]
+        metadata = {"General": {"title": "Vacuum"}, "Signal": {"signal_type": kind}}
+        file_writer(str(path), signal_dictionary(pattern, axes, metadata))
+    works("dgp", atoms, "-o", out, *QUICK, "--probe-prior", "fixed", "--vacuum", path)
+    found = np.abs(np.fft.fft2(load_ptychography(out / "atoms_dgp.h5").probe[0])) ** 2
+    np.testing.assert_allclose(
+        np.fft.fftshift(found / found.sum()), pattern / pattern.sum(), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("rank", "lines"), [(None, 1), ("0", 1), ("1", 0)])
+def test_only_the_first_process_says_what_is_wrong(tmp_path, monkeypatch, capsys, rank, lines):
+    monkeypatch.delenv("RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    assert main(["dgp", str(tmp_path / "missing.mib"), "-o", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.count("error: ") == lines

@@ -107,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(chosen: argparse.Namespace) -> int:
     try:
         chosen.run(chosen)
+    except messages.InterruptedAndKept:
+        return INTERRUPTED
     except KeyboardInterrupt:
         messages.error("interrupted; nothing half-written was left behind.")
         return INTERRUPTED

@@ -11,12 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from stem_plugins.cli.options import (
     add_acquisition_options,
     add_reading_options,
-    check_is_file,
     open_scan,
     positive_number,
     whole_number,
@@ -130,8 +127,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "--vacuum",
         type=Path,
         metavar="FILE",
-        help="a scan without specimen by the same detector, whose mean pattern takes the place of "
-        "the ideal aperture",
+        help="a scan without specimen by the same detector, or one pattern, whose mean takes the "
+        "place of the ideal aperture",
     )
 
 
@@ -186,12 +183,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _reconstruct_and_save(arguments: argparse.Namespace, device: str) -> None:
-    from stem_plugins.cli.dgp_files import check_outputs, save_results
+    from stem_plugins.cli.dgp_files import check_folder, check_outputs, save_results
     from stem_plugins.cli.dgp_parameters import chosen_parameters
-    from stem_plugins.cli.messages import say
+    from stem_plugins.cli.dgp_vacuum import about_vacuum, vacuum_pattern
+    from stem_plugins.cli.messages import InterruptedAndKept, say
     from stem_plugins.ptychography import load_ptychography
     from stem_plugins.ptychography.processes import is_first
 
+    check_folder(arguments.output)
     scan = open_scan(arguments)
     stem = f"{arguments.file.stem}_dgp"
     state = arguments.output / f"{stem}.h5"
@@ -202,12 +201,14 @@ def _reconstruct_and_save(arguments: argparse.Namespace, device: str) -> None:
     before = load_ptychography(state) if arguments.resume else None
     parameters = chosen_parameters(arguments, before)
     check_outputs(arguments.output, stem, replace=arguments.overwrite or arguments.resume)
-    inputs = {"vacuum": _vacuum(arguments.vacuum, scan), "resume": before, "device": device}
+    inputs = {"vacuum": vacuum_pattern(arguments.vacuum, scan), "resume": before}
     acquisition, notes = _calibration(arguments, scan, before)
     for note in notes if is_first() else ():
         say(note)
-    with _folder(arguments.output):
-        result = _reconstruct(arguments, scan.data, acquisition, state, {**parameters, **inputs})
+    options = {**parameters, **inputs, "device": device}
+    with _folder(arguments.output), about_vacuum(arguments.vacuum):
+        result = _reconstruct(arguments, scan.data, acquisition, state, options)
+    _check_finished(result)
     if not is_first():
         return
     found = _notes(result)
@@ -216,18 +217,7 @@ def _reconstruct_and_save(arguments: argparse.Namespace, device: str) -> None:
     say(save_results(arguments, stem, result, [*notes, *found]))
     if result.stopped == "stopped by Ctrl-C":
         say(f"{state} is kept; the same command with --resume goes on from it.")
-        raise KeyboardInterrupt
-
-
-def _vacuum(path: Path | None, scan: Scan) -> np.ndarray | None:
-    """Mean pattern of a scan without specimen."""
-    from stem_plugins.io.formats import read_scan
-
-    if path is None:
-        return None
-    check_is_file(path)
-    data = read_scan(path, beam_energy=scan.acquisition.beam_energy).data
-    return np.asarray(data.mean(axis=(0, 1), dtype=float))
+        raise InterruptedAndKept
 
 
 def _calibration(
@@ -339,6 +329,18 @@ def _interruption() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(pressed)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _check_finished(result: PtychographyResult) -> None:
+    """Refuse to save what is only a first guess."""
+    if len(result.losses):
+        return
+    if result.stopped == "stopped by Ctrl-C":
+        raise KeyboardInterrupt
+    raise ValueError(
+        f"No iteration was finished ({result.stopped or 'it ended early'}), so there is no phase "
+        "to save; ask for more by --iterations."
+    )
 
 
 def _notes(result: PtychographyResult) -> list[str]:

@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stem_plugins.cli.messages import VerbatimError
+
 if TYPE_CHECKING:
     from stem_plugins.ptychography import PtychographyResult
 
@@ -44,15 +46,32 @@ def chosen_parameters(
     """
     from stem_plugins.ptychography import Choices
 
-    given = read_parameters(arguments.parameters) if arguments.parameters else {}
+    in_file = read_parameters(arguments.parameters) if arguments.parameters else {}
+    given = dict(in_file)
     for field in dataclasses.fields(Choices):
         option = getattr(arguments, field.name, None)
         if option is not None:
             given[field.name] = tuple(option) if field.name == "refine" else option
     if before is None:
-        Choices(**given)
+        try:
+            Choices(**given)
+        except ValueError as error:
+            if str(error) == _problem_of(in_file):
+                raise VerbatimError(f"{arguments.parameters}: {error}") from error
+            raise
         return given
     return Choices.from_settings(before.settings).changes(given)
+
+
+def _problem_of(values: Mapping[str, Any]) -> str | None:
+    """Say what is wrong with parameters by themselves, without any options."""
+    from stem_plugins.ptychography import Choices
+
+    try:
+        Choices(**values)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
@@ -71,11 +90,13 @@ def read_parameters(path: Path) -> dict[str, Any]:
     """
     from stem_plugins.ptychography import Choices, Regularization
 
+    if path.is_dir():
+        raise VerbatimError(f"--parameters {path} cannot be read: it is a folder; give a file.")
     with path.open("rb") as file:
         try:
             values = tomllib.load(file)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not a TOML file: {error}") from error
+            raise VerbatimError(f"{path} is not a TOML file: {error}") from error
     if "parameters" in values:
         values = _table(values["parameters"], f"{path}: parameters")
         values = {name: value for name, value in values.items() if name not in SAID}
@@ -85,13 +106,16 @@ def read_parameters(path: Path) -> dict[str, Any]:
         table = _table(values["regularization"], f"{path}: regularization")
         _check_known(table, Regularization, f"{path}: [regularization]")
         weights = {name: _value(name, value, path) for name, value in table.items()}
-        given["regularization"] = Regularization(**weights)
+        try:
+            given["regularization"] = Regularization(**weights)
+        except ValueError as error:
+            raise VerbatimError(f"{path}: [regularization]: {error}") from error
     return given
 
 
 def _table(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{where} must be a table of names and values, not {value!r}.")
+        raise VerbatimError(f"{where} must be a table of names and values, not {value!r}.")
     return value
 
 
@@ -99,7 +123,7 @@ def _check_known(values: Mapping[str, Any], kind: Any, where: str) -> None:
     known: Collection[str] = [field.name for field in dataclasses.fields(kind)]
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise ValueError(
+        raise VerbatimError(
             f"{where} has the unknown parameter {', '.join(map(repr, unknown))}; "
             f"known are {', '.join(known)}."
         )
@@ -128,4 +152,4 @@ def _value(name: str, value: Any, path: Path) -> Any:
         if isinstance(value, allowed) and not isinstance(value, bool):
             return value
         expected = "a whole number" if is_whole else "a number"
-    raise ValueError(f"{path}: {name} must be {expected}, not {value!r}.")
+    raise VerbatimError(f"{path}: {name} must be {expected}, not {value!r}.")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 from collections.abc import Generator
 from typing import Any
 
 __all__ = [
+    "InterruptedAndKept",
+    "VerbatimError",
     "allow_any_text",
     "bar_style",
     "error",
@@ -39,19 +42,34 @@ SHELL_WORDS = (
 )
 
 
+class InterruptedAndKept(KeyboardInterrupt):
+    """Ctrl-C ended a command that has said itself what it kept."""
+
+
+class VerbatimError(ValueError):
+    """Bad input whose names are those of a file, not of options: they stay as they are."""
+
+
+def _is_first_process() -> bool:
+    """Whether no other process of ``torchrun`` says the same."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def say(text: str = "") -> None:
     """Print a result."""
     print(text, flush=True)
 
 
 def warning(text: str) -> None:
-    """Print a warning."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    """Print a warning, once where several processes work together."""
+    if _is_first_process():
+        print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def error(text: str) -> None:
-    """Print an error."""
-    print(f"error: {text}", file=sys.stderr, flush=True)
+    """Print an error, once where several processes work together."""
+    if _is_first_process():
+        print(f"error: {text}", file=sys.stderr, flush=True)
 
 
 def in_shell_words(text: str) -> str:
@@ -80,6 +98,8 @@ def explain(problem: Exception) -> str:
         return f"the memory does not suffice: {in_shell_words(str(problem))}"
     if isinstance(problem, OSError) and problem.strerror and problem.filename:
         return f"{problem.filename}: {problem.strerror}."
+    if isinstance(problem, VerbatimError):
+        return " ".join(str(problem).split())
     text = in_shell_words(str(problem))
     if isinstance(problem, (ValueError, OSError, ImportError)) and text:
         return text
