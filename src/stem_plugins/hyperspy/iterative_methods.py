@@ -54,7 +54,7 @@ class IterativePtychographyMethods:
         device: str = "auto",
         threads: int | None = None,
         callback: Callable[[Progress], bool | None] | None = None,
-        resume: PtychographyResult | str | Path | None = None,
+        resume: PtychographySignals | PtychographyResult | str | Path | None = None,
         checkpoint: str | Path | None = None,
         checkpoint_minutes: float = 10.0,
         show_progressbar: bool | None = None,
@@ -139,7 +139,7 @@ probe, vacuum, device, threads, callback, resume, checkpoint, checkpoint_minutes
         device: str = "auto",
         threads: int | None = None,
         callback: Callable[[Progress], bool | None] | None = None,
-        resume: PtychographyResult | str | Path | None = None,
+        resume: PtychographySignals | PtychographyResult | str | Path | None = None,
         checkpoint: str | Path | None = None,
         checkpoint_minutes: float = 10.0,
         show_progressbar: bool | None = None,
@@ -202,7 +202,7 @@ probe, vacuum, device, threads, callback, resume, checkpoint, checkpoint_minutes
             Called with a `stem_plugins.ptychography.Progress` after every batch; it ends the
             reconstruction by returning True.
         resume
-            A result or its file to go on from, with its options; `iterations` may be given anew.
+            Signals, a result, or its file to go on from, with its options; `iterations` may be given anew.
         checkpoint
             File (``.h5``) that the state is written to every `checkpoint_minutes`, and at the end.
         checkpoint_minutes
