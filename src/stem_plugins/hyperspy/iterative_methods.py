@@ -202,7 +202,8 @@ probe, vacuum, device, threads, callback, resume, checkpoint, checkpoint_minutes
             Called with a `stem_plugins.ptychography.Progress` after every batch; it ends the
             reconstruction by returning True.
         resume
-            Signals, a result, or its file to go on from, with its options; `iterations` may be given anew.
+            Signals, a result, or its file to go on from, with its own options; `iterations` may be
+            given anew.
         checkpoint
             File (``.h5``) that the state is written to every `checkpoint_minutes`, and at the end.
         checkpoint_minutes
