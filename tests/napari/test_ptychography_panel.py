@@ -451,7 +451,7 @@ def test_without_a_scan_nothing_can_be_started(viewer, panel):
 
 
 def test_without_pytorch_the_panel_says_how_to_get_it(viewer, panel, atom, qtbot, monkeypatch):
-    for module in ("reconstruct", "run"):
+    for module in ("reconstruct", "preparation", "run"):
         monkeypatch.delitem(sys.modules, f"stem_plugins.ptychography.{module}")
     monkeypatch.setitem(sys.modules, "torch", None)
     add(viewer, atom)

@@ -145,7 +145,7 @@ def test_why_a_gpu_cannot_be_used_is_said_in_its_first_line(monkeypatch):
         raise RuntimeError("CUDA out of memory.\nSome advice")
 
     monkeypatch.setattr(torch, "zeros", full)
-    with pytest.raises(ValueError, match=r"used here: CUDA out of memory\. 'auto' takes"):
+    with pytest.raises(ValueError, match=r"used here: CUDA out of memory\. device='auto' takes"):
         torch_device("cuda:0")
 
 

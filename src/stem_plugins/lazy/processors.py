@@ -48,8 +48,8 @@ def torch_device(wanted: str) -> str:
         # Why a GPU cannot be used, its user wants to know: no driver, too old, full.
         why = f": {error}".partition("\n")[0].rstrip(".") if wanted.startswith("cuda") else ""
         raise ValueError(
-            f"{_DEVICES}, not {wanted!r}, which cannot be used here{why}. 'auto' takes a GPU if "
-            "there is one, and otherwise the processor."
+            f"{_DEVICES}, not {wanted!r}, which cannot be used here{why}. device='auto' takes a "
+            "GPU if there is one, and otherwise the processor."
         ) from error
     return wanted
 
