@@ -1,11 +1,13 @@
 """A scan of known content in a real file, and ways to run commands."""
 
+import numpy as np
 import pytest
+from atom_scans import scan_of_atoms
 from command_runs import ACQUISITION, spot_patterns
 from vector_fields import atom_field, detector_frame
 
 from stem_plugins.cli import main
-from stem_plugins.io import write_merlin
+from stem_plugins.io import Scan, write_merlin, write_scan
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +33,32 @@ def bare_file(tmp_path, counts):
     path = tmp_path / "bare.mib"
     write_merlin(path, counts)
     return path
+
+
+@pytest.fixture(scope="session")
+def atom_scan():
+    """Atoms of known places, without files."""
+    return scan_of_atoms(dose=1e5)
+
+
+@pytest.fixture
+def atoms(tmp_path, atom_scan):
+    """That scan in a file that knows its whole calibration."""
+    path = tmp_path / "atoms.hspy"
+    write_scan(path, Scan(np.asarray(atom_scan.data), atom_scan.acquisition))
+    return path
+
+
+@pytest.fixture
+def bare(tmp_path, atom_scan):
+    """That scan in a file that knows nothing."""
+    np.save(tmp_path / "bare.npy", np.asarray(atom_scan.data))
+    return tmp_path / "bare.npy"
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 
+import dask.array as da
 import h5py
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from stem_plugins.napari.ptychography_model import (
     Reconstruction,
     check_scan,
 )
+from stem_plugins.napari.restoration import StoppedError
 from stem_plugins.napari.view import grid_of
 from stem_plugins.napari.widgets.ptychography import PtychographyPanel
 from stem_plugins.napari.widgets.ptychography_forms import ReconstructionForm
@@ -357,7 +359,7 @@ class Slow:
 
     def __init__(self, monkeypatch, wait):
         self.holds, self.ended, self.results = 0, threading.Event(), []
-        hold, result, work = Reconstruction._hold, Run.result, ptychography_model.reconstruct
+        hold, result, work = Reconstruction.hold, Run.result, ptychography_model.reconstruct
 
         def slowly(control):
             self.holds += 1
@@ -374,7 +376,7 @@ class Slow:
             finally:
                 self.ended.set()
 
-        monkeypatch.setattr(Reconstruction, "_hold", slowly)
+        monkeypatch.setattr(Reconstruction, "hold", slowly)
         monkeypatch.setattr(Run, "result", counted)
         monkeypatch.setattr("stem_plugins.napari.widgets.ptychography.reconstruct", until_the_end)
 
@@ -530,3 +532,78 @@ def test_the_panel_offers_all_that_there_is():
     assert set(ptychography_model.OBJECT_TYPES.values()) == set(vocabulary.OBJECT_TYPES)
     assert set(ptychography_model.FIRST_GUESSES.values()) == set(vocabulary.FIRST_GUESSES)
     assert set(ptychography_model.REFINED.values()) == set(vocabulary.REFINABLE)
+
+
+def _vacuum() -> np.ndarray:
+    """Patterns of an aperture with an edge that is not sharp, at 3 × 4 positions."""
+    angle = np.hypot(*(2.0 * (np.indices((32, 32)) - 16)))
+    disc = 1 / (1 + np.exp((angle - 20) / 1.5))
+    return np.random.default_rng(3).poisson(400 * disc, (3, 4, 32, 32)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("kind", ["scan", "lazy scan", "pattern"])
+def test_a_layer_without_specimen_shows_the_aperture(viewer, panel, atom, qtbot, kind):
+    vacuum = _vacuum()
+    mean = vacuum.mean((0, 1))
+    if kind == "pattern":
+        viewer.add_image(mean, name="vacuum")
+    else:
+        lazy = da.from_array(vacuum, chunks=(2, 2, 32, 32))
+        data = lazy if kind == "lazy scan" else vacuum
+        add(viewer, Scan(data, atom.acquisition), "vacuum")
+    viewer.add_image(np.eye(31), name="of another size")
+    add(viewer, atom)
+    panel.chosen_scan.choose(viewer.layers["scan"])
+    offered = [panel.optics.vacuum.itemText(n) for n in range(panel.optics.vacuum.count())]
+    assert offered == ["Even disc", "vacuum"]
+    panel.form.show_settings(
+        PtychographySettings(prior="pixelated", probe_prior="fixed", iterations=2)
+    )
+    run(panel, qtbot)
+    even = panel.result.probe
+    assert panel.resume.isEnabled()
+    panel.optics.vacuum.setCurrentIndex(1)
+    assert not panel.resume.isEnabled()
+    assert "The aperture is another one" in panel.message.text()
+    run(panel, qtbot)
+    found = panel.result.probe
+    options = {"prior": "pixelated", "probe_prior": "fixed", "iterations": 2}
+    expected = reference(atom, vacuum=mean, **options).probe
+    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(found).max())
+    shown, before = (np.fft.fftshift(np.abs(np.fft.fft2(one[0])) ** 2) for one in (found, even))
+    assert np.corrcoef(shown.ravel(), mean.ravel())[0, 1] > 0.99
+    assert np.corrcoef(before.ravel(), mean.ravel())[0, 1] < 0.98
+    panel.copy.click()
+    names = {}
+    exec(QGuiApplication.clipboard().text(), names)
+    np.testing.assert_allclose(names["result"].probe, found, atol=1e-6 * np.abs(found).max())
+    viewer.layers.remove("vacuum")
+    assert panel.optics.vacuum.currentText() == "Even disc"
+    run(panel, qtbot)
+    np.testing.assert_array_equal(panel.result.probe, even)
+
+
+def test_a_scan_of_vacuum_can_be_left_in_the_middle(viewer, panel, atom, qtbot, monkeypatch):
+    add(viewer, Scan(_vacuum(), atom.acquisition), "vacuum")
+    add(viewer, atom)
+    panel.chosen_scan.choose(viewer.layers["scan"])
+    panel.optics.vacuum.setCurrentIndex(1)
+    monkeypatch.setattr(Reconstruction, "hold", slow := SlowHold())
+    panel.start()
+    assert slow.reached.wait(20)
+    panel.end()
+    slow.go_on.set()
+    finish(panel, qtbot)
+    assert panel.message.text() == "Stopped before the first iteration."
+
+
+class SlowHold:
+    """Waits where a run can be ended, and then ends it."""
+
+    def __init__(self) -> None:
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self) -> None:
+        self.reached.set()
+        assert self.go_on.wait(20)
+        raise StoppedError

@@ -197,9 +197,17 @@ def scipy_rosenbrock(x):
 @pytest.mark.parametrize("shape", [(1, 37, 50), (4, 20, 33)])
 def test_a_generator_begins_with_the_guess_whatever_its_size(shape, rng):
     guess = torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
-    torch.manual_seed(0)  # a network of so few filters may be dead at its birth
     network = Generator(guess, filters=4)
     noise = torch.from_numpy(rng.standard_normal((1, *shape)).astype(np.float32))
     torch.testing.assert_close(network(noise), guess)
     network(noise).square().sum().backward()
+    assert float(network.last.weight.grad.abs().max()) > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_generator_of_a_single_filter_can_learn(seed, rng):
+    # Every third one is born without anything that reaches its last layer.
+    torch.manual_seed(seed)
+    network = Generator(torch.from_numpy(rng.standard_normal((1, 20, 24))).float(), filters=1)
+    network().sum().backward()
     assert float(network.last.weight.grad.abs().max()) > 0

@@ -173,6 +173,36 @@ def test_a_damaged_state_is_refused(atoms, tmp_path, missing):
         reconstruct(atoms.data, atoms.acquisition, resume=path, iterations=4)
 
 
+@pytest.mark.parametrize("name", ["slices", "probe", "state/part.object"])
+def test_bits_that_have_changed_on_a_disk_are_noticed(atoms, tmp_path, name):
+    path = tmp_path / "found.h5"
+    run(atoms, iterations=2).save(path)
+    with h5py.File(path) as file:
+        assert name in file, list(file["state"])
+        place = file[name].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[place + 40] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="damaged"):
+        load(path)
+
+
+def test_networks_take_smaller_steps_where_nothing_improves(atoms):
+    options = {"filters": 4, "patience": 4, "held_out": 0.2, "seed": 1}
+    found = run(atoms, prior="dgp", iterations=60, **options)
+    assert found.stopped == "held-out loss rose for 4 iterations"
+    networks = found.rates[found.rates < 1]
+    assert networks[0] == 3e-3
+    assert networks[-1] <= 3e-3 / 4
+    assert set(networks[1:] / networks[:-1]) == {1.0, 0.5}
+    # Interrupted after it had become slower, it goes on at that rate.
+    half = len(networks) - 1
+    resumed = run(atoms, prior="dgp", iterations=half, **options)
+    resumed = reconstruct(atoms.data, atoms.acquisition, resume=resumed, iterations=60, threads=1)
+    np.testing.assert_array_equal(resumed.rates, found.rates)
+    np.testing.assert_array_equal(resumed.phase, found.phase)
+
+
 def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(atoms, tmp_path, monkeypatch):
     for path in (tmp_path / "found.txt", tmp_path / "missing" / "found.h5", tmp_path):
         with pytest.raises(ValueError, match="written"):

@@ -56,9 +56,13 @@ def about_vacuum(path: Path | None) -> Iterator[None]:
 
 def _mean_pattern(path: Path, beam_energy: float | None) -> np.ndarray:
     from stem_plugins.io.formats import read_scan
+    from stem_plugins.io.merlin_layout import UnknownScanShapeError
 
     try:
         data = read_scan(path, beam_energy=beam_energy).data
+    except UnknownScanShapeError as error:
+        # Where the patterns were taken says nothing of their mean.
+        data = read_scan(path, scan_shape=(1, error.frames), beam_energy=beam_energy).data
     except ValueError:
         pattern = _only_pattern(path)
         if pattern is None:

@@ -10,7 +10,12 @@ __all__ = ["python_code"]
 
 
 def python_code(
-    source: ScanSource, settings: PtychographySettings, acquisition: Acquisition, *, threads: int
+    source: ScanSource,
+    settings: PtychographySettings,
+    acquisition: Acquisition,
+    *,
+    threads: int,
+    vacuum: tuple[str, str] | None = None,
 ) -> str:
     """Write a script that makes the same reconstruction.
 
@@ -22,12 +27,14 @@ def python_code(
         Of the panel; what is as by default is left out.
     threads
         Of the processor, which decide in what order sums are made.
+    vacuum
+        From `stem_plugins.napari.vacuum.vacuum_code`; ``None``: the aperture is an even disc.
 
     Returns
     -------
     str
         Python code; it leaves a `stem_plugins.PtychographyResult` in ``result``, bit for bit that
-        of the panel on the same processor.
+        of the panel on the same processor, or up to rounding where a scan of vacuum is averaged.
 
     Examples
     --------
@@ -52,10 +59,16 @@ def python_code(
     <BLANKLINE>
     """
     options = "".join(f"    {name}={value!r},\n" for name, value in settings.options().items())
+    imports, statements = source.imports, source.statement
+    if vacuum is not None:
+        # Before the scan itself, whose name it may use.
+        lines = dict.fromkeys([*vacuum[0].splitlines(), *imports.splitlines()])
+        imports, statements = "\n".join(lines), f"{vacuum[1]}\n{statements}"
+        options += "    vacuum=vacuum,\n"
     return (
         "from stem_plugins import Acquisition, iterative_ptychography\n"
-        f"{source.imports}\n\n"
-        f"{source.statement}\n"
+        f"{imports}\n\n"
+        f"{statements}\n"
         f"acquisition = {acquisition_code(acquisition)}  # keV, mrad, Å, px, degrees\n"
         "result = iterative_ptychography(\n"
         "    scan.data,\n"

@@ -18,6 +18,7 @@ import numpy as np
 
 from stem_plugins.lazy.blocks import thread_count
 from stem_plugins.napari.restoration import StoppedError, our_warnings
+from stem_plugins.napari.vacuum import mean_pattern
 from stem_plugins.optics.acquisition import FIELDS, Acquisition
 from stem_plugins.optics.electrons import wavelength
 from stem_plugins.optics.probe import probe_radius
@@ -38,6 +39,7 @@ __all__ = [
     "PtychographySettings",
     "Reconstruction",
     "check_scan",
+    "outcome_of",
     "reconstruct",
     "spare_threads",
 ]
@@ -81,6 +83,8 @@ BETWEEN_RESULTS = 0.5
 PAUSED = 0.1
 
 ANGSTROM_PER_NM = 10.0
+
+NOTHING_LEFT = "There is nothing left to do: raise Iterations to continue."
 
 TORCH = "Ptychography needs PyTorch, which is not installed: pip install 'stem-plugins[torch]'."
 
@@ -243,9 +247,9 @@ class Reconstruction:
         """Take what the thread tells after every batch; hold it, or end it by `StoppedError`."""
         self.now = progress
         self.stages.setdefault(progress.stage, progress.iteration)
-        self._hold()
+        self.hold()
 
-    def _hold(self) -> None:
+    def hold(self) -> None:
         """Wait while the run is paused; end it where no more is wanted."""
         if self.is_paused:
             self._show(self._last)
@@ -260,7 +264,7 @@ class Reconstruction:
         self.stages.setdefault(progress.stage, progress.iteration - 1)
         # The very last state can be continued only as it is now, not after all has come to its end.
         self._show(progress, at_once=progress.iteration >= progress.iterations)
-        self._hold()
+        self.hold()
 
     def finish(self) -> PtychographyResult | None:
         """Return the result after the last iteration; `None` before the first."""
@@ -295,7 +299,8 @@ def reconstruct(
     data, acquisition
         Of the scan.
     options
-        From `PtychographySettings.options`, or `~PtychographySettings.continued`.
+        From `PtychographySettings.options`, or `~PtychographySettings.continued`. ``vacuum`` may be
+        a whole scan, which is averaged.
     before
         A result to go on from.
     control
@@ -317,7 +322,9 @@ def reconstruct(
         from stem_plugins.ptychography.reconstruct import iterate_ptychography
 
     def iterate() -> Iterator[Progress]:
-        known = acquisition
+        known, given = acquisition, dict(options)
+        if "vacuum" in given:
+            given["vacuum"] = mean_pattern(given["vacuum"], control.hold)
         if before is None:
             known = with_rotation(
                 acquisition,
@@ -325,7 +332,7 @@ def reconstruct(
                 keep="the tab Calibration (rotation {}°, mirrored: {})",
                 stacklevel=2,
             )
-        yield from iterate_ptychography(data, known, resume=before, watch=control.watch, **options)
+        yield from iterate_ptychography(data, known, resume=before, watch=control.watch, **given)
 
     stopped = "all iterations done"
     with torch_threads(spare_threads()):
@@ -351,6 +358,24 @@ def _first(states: Iterator[Progress], control: Reconstruction) -> Progress | No
             return next(states, None)
         finally:
             control.words = our_warnings(caught)
+
+
+def outcome_of(result: PtychographyResult | None, control: Reconstruction) -> str:
+    """What to say at the end of a run.
+
+    Parameters
+    ----------
+    result
+        Of `reconstruct`.
+    control
+        That watched it.
+    """
+    if control.is_stopped:
+        found = "the images show what was found so far" if result else "before the first iteration"
+        return f"Stopped; {found}." if result else f"Stopped {found}."
+    if result is None:
+        return NOTHING_LEFT
+    return f"After {len(result.losses)} iterations: {result.stopped}."
 
 
 @contextlib.contextmanager

@@ -23,6 +23,9 @@ __all__ = ["GenerativeSolver", "GeneratorSettings"]
 #: Bands of neighbouring rows that a step of the networks gets, at least.
 BANDS_PER_STEP = 4
 
+#: By which the rate is multiplied where nothing improves, and the least part that it falls to.
+DECAY, LEAST_PART = 0.5, 1 / 16
+
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorSettings:
@@ -33,7 +36,9 @@ class GeneratorSettings:
     filters
         Of the first level.
     rate
-        Of the optimiser, AdamW.
+        Of the optimiser, AdamW, at the beginning.
+    decays
+        How often the rate is halved while nothing improves, before patience is at its end.
     average
         How much of its moving average an output keeps when the next one comes.
     positions_per_step
@@ -46,6 +51,7 @@ class GeneratorSettings:
 
     filters: int = 8
     rate: float = 3e-3
+    decays: int = 2
     average: float = 0.9
     positions_per_step: int = 192
     direct_rate: float = 0.3
@@ -174,8 +180,26 @@ class GenerativeSolver:
 
     @property
     def rate(self) -> float:
-        """Of the optimiser."""
-        return self.settings.rate
+        """Of the optimiser, as it is now."""
+        rate: float = self._optimizer.param_groups[0]["lr"]
+        return rate
+
+    def wait(self, waited: int, patience: int) -> None:
+        """Take smaller steps, now and then, where nothing has improved for some iterations.
+
+        Parameters
+        ----------
+        waited
+            Iterations since the last that was better.
+        patience
+            After so many it ends.
+        """
+        if self.settings.decays and waited % max(1, patience // (self.settings.decays + 1)) == 0:
+            self._set_rate(max(self.rate * DECAY, self.settings.rate * LEAST_PART))
+
+    def _set_rate(self, rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
 
     def parts(self) -> Parts:
         """Return the moving averages of what the networks drew, and the rest as it is."""
@@ -191,6 +215,7 @@ class GenerativeSolver:
             state |= {f"moment.{index}.{key}": value for key, value in moments.items()}
         state["random"] = self._random.get_state()
         state["done"] = torch.tensor(self._done)
+        state["rate"] = torch.tensor(self.rate, dtype=torch.float64)
         return state
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
@@ -205,6 +230,7 @@ class GenerativeSolver:
         self._optimizer.load_state_dict(described)
         self._random.set_state(state["random"])
         self._done = int(state["done"])
+        self._set_rate(float(state["rate"]))
 
     def _agree_on_gradients(self) -> None:
         """Give all processes the same gradients: on GPUs equal sums may differ in rounding."""

@@ -172,9 +172,14 @@ class PtychographyResult:
         for name in ARRAYS:
             array = getattr(self, name)
             if array is not None:
-                file.create_dataset(name, data=array)
+                _write_array(file, name, array)
         for name, array in self.state.items():
-            file.create_dataset(f"state/{name}", data=array)
+            _write_array(file, f"state/{name}", array)
+
+
+def _write_array(file: h5py.File, name: str, array: np.ndarray) -> None:
+    """Write an array with checksums, so that a damaged file is noticed when it is read."""
+    file.create_dataset(name, data=array, fletcher32=bool(np.ndim(array) and np.size(array)))
 
 
 def load_ptychography(path: str | Path) -> PtychographyResult:

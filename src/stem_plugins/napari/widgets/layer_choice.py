@@ -32,6 +32,8 @@ class LayerChoice(QObject):
         Offers the layers by name.
     offered
         Returns the layers of a viewer that are offered, the first of them the one to begin with.
+    nothing
+        Words of the choice of no layer, with which it then begins; ``None``: there is none.
     """
 
     #: Another layer, or other data in the same one, are to be shown; `None` where the viewer holds
@@ -45,9 +47,11 @@ class LayerChoice(QObject):
         viewer: ViewerModel,
         box: QComboBox,
         offered: Callable[[ViewerModel], list[Any]] = scan_layers,
+        nothing: str | None = None,
     ) -> None:
         super().__init__(box)
         self._viewer, self._box, self._offered = viewer, box, offered
+        self._nothing = nothing
         self.layer: Any = None
         self._data: Any = None
         self._slots: list[tuple[Any, Callable[..., None]]] = []
@@ -72,10 +76,12 @@ class LayerChoice(QObject):
         layers = self._offered(self._viewer)
         with quiet(self._box):
             self._box.clear()
+            if self._nothing is not None:
+                self._box.addItem(self._nothing, None)
             for layer in layers:
                 self._box.addItem(layer.name, layer)
             if self.layer in layers:
-                self._box.setCurrentIndex(layers.index(self.layer))
+                self._box.setCurrentIndex(self._index(layers, self.layer))
         if self.layer is None or self.layer not in layers:
             self._take_chosen()
 
@@ -90,11 +96,14 @@ class LayerChoice(QObject):
         layers = self._offered(self._viewer)
         if layer in layers and layer != self.layer:
             self.list_layers()
-            self._box.setCurrentIndex(layers.index(layer))
+            self._box.setCurrentIndex(self._index(layers, layer))
+
+    def _index(self, layers: list[Any], layer: Any) -> int:
+        return layers.index(layer) + (self._nothing is not None)
 
     def _take_chosen(self) -> None:
         layer = self._box.currentData()
-        if layer is None or layer != self.layer:
+        if layer != self.layer or (layer is None and self._nothing is None):
             self._watch(layer)
             self.chosen.emit(layer)
 

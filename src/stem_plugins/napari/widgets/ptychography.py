@@ -16,10 +16,12 @@ from stem_plugins.napari.ptychography_model import (
     PtychographySettings,
     Reconstruction,
     check_scan,
+    outcome_of,
     reconstruct,
     spare_threads,
 )
 from stem_plugins.napari.ricom_code import source_of
+from stem_plugins.napari.vacuum import vacuum_code, vacuum_layers
 from stem_plugins.napari.view import scale_bar_of
 from stem_plugins.napari.widgets.closing import StopWhenClosed
 from stem_plugins.napari.widgets.layer_choice import LayerChoice
@@ -43,11 +45,12 @@ LOOK = 100
 #: Steps of the progress bar.
 STEPS = 1000
 
+EVEN = "Even disc"
 ANEW = "Start begins anew with these options; Continue takes more iterations and a polish only."
 OTHER_CALIBRATION = (
     "The calibration is another one than that of the result: Start begins anew with it."
 )
-NOTHING_LEFT = "There is nothing left to do: raise Iterations to continue."
+OTHER_APERTURE = "The aperture is another one than that of the result: Start begins anew with it."
 
 
 class PtychographyPanel(QWidget):
@@ -68,11 +71,18 @@ class PtychographyPanel(QWidget):
         self.worker: Any = None
         self.control = Reconstruction()
         self.result: PtychographyResult | None = None
-        self._made_with = (PtychographySettings(), Acquisition())
+        self._made_with: tuple[PtychographySettings, Acquisition, Any]
+        self._made_with = (PtychographySettings(), Acquisition(), None)
         self._shown = Acquisition()  # in the form
         lay_out(self)
         self.closing = StopWhenClosed(self, self.stop, self._let_go)
         self.chosen_scan = LayerChoice(napari_viewer, self.scans)
+        self.chosen_vacuum = LayerChoice(
+            napari_viewer,
+            self.optics.vacuum,
+            lambda viewer: vacuum_layers(viewer, self.scan_layer),
+            nothing=EVEN,
+        )
         self.images = ReconstructionImages(napari_viewer, self)
         self.plane_view = PlaneView(self)
         self._look = QTimer(self)
@@ -92,6 +102,7 @@ class PtychographyPanel(QWidget):
     def _connect(self) -> None:
         self.chosen_scan.chosen.connect(self._open)
         self.chosen_scan.moved.connect(self._take_calibration)
+        self.chosen_vacuum.chosen.connect(self._options_changed)
         self.run.clicked.connect(self.start)
         self.resume.clicked.connect(self.go_on)
         self.pause.toggled.connect(self._pause)
@@ -110,6 +121,7 @@ class PtychographyPanel(QWidget):
     def _let_go(self) -> None:
         self.control.stop()
         self.chosen_scan.close()
+        self.chosen_vacuum.close()
         self.plane_view.close()
         if is_alive(self):
             self.stop()
@@ -135,6 +147,7 @@ class PtychographyPanel(QWidget):
         for widget in (self.run, self.controls, self.copy, self.save):
             widget.setEnabled(layer is not None)
         self.say("Stopped: the scan is another one now." if was_running else "")
+        self.chosen_vacuum.list_layers()
         self._take_calibration()
         if layer is None:
             self.say("Open a 4D-STEM scan (.mib, .hspy, .zspy), or File > Open Sample.")
@@ -187,8 +200,9 @@ class PtychographyPanel(QWidget):
             self.controls.setCurrentWidget(self.controls.widget(1))
             self.say("Not started: see above.")
             return
-        settings = self.form.settings()
-        self._work(settings, self._shown, settings.options(), None)
+        settings, vacuum = self.form.settings(), self.chosen_vacuum.layer
+        given = {} if vacuum is None else {"vacuum": vacuum.data}
+        self._work(settings, self._shown, settings.options() | given, None)
 
     def go_on(self) -> None:
         """Go on where the last run came to."""
@@ -205,7 +219,7 @@ class PtychographyPanel(QWidget):
         before: PtychographyResult | None,
     ) -> None:
         control = self.control = Reconstruction()
-        made_with = (settings, self._shown)
+        made_with = (settings, self._shown, self.chosen_vacuum.layer)
         is_new = before is None
 
         def take(result: PtychographyResult | None) -> None:
@@ -222,7 +236,7 @@ class PtychographyPanel(QWidget):
                 self._ended()
                 take(result)
                 self.findings.say("\n".join(control.words))
-                self.say(_outcome(result, control))
+                self.say(outcome_of(result, control))
 
         def failed(error: Exception) -> None:
             if worker is self.worker:
@@ -285,7 +299,7 @@ class PtychographyPanel(QWidget):
         scale_bar_of(self.viewer).visible = True
         self._show_possible()
 
-    def _options_changed(self) -> None:
+    def _options_changed(self, _: Any = None) -> None:
         if self.scan_layer is None:
             return
         self.say("")
@@ -295,9 +309,11 @@ class PtychographyPanel(QWidget):
 
     def _why_anew(self) -> str:
         """Why the result cannot be continued; empty: it can."""
-        settings, acquisition = self._made_with
+        settings, acquisition, vacuum = self._made_with
         if settings.begins_anew(self.form.settings()):
             return ANEW
+        if vacuum is not self.chosen_vacuum.layer:
+            return OTHER_APERTURE
         return OTHER_CALIBRATION if acquisition != self._shown else ""
 
     def _can_continue(self) -> bool:
@@ -349,11 +365,13 @@ class PtychographyPanel(QWidget):
 
     def copy_as_python(self) -> None:
         """Put code on the clipboard that makes the same reconstruction without napari."""
+        vacuum = self.chosen_vacuum.layer
         code = python_code(
             source_of(self.scan_layer),
             self.form.settings(),
             self._acquisition(),
             threads=spare_threads(),
+            vacuum=None if vacuum is None else vacuum_code(vacuum),
         )
         QGuiApplication.clipboard().setText(code)
         self.say("Copied: Python code that makes this reconstruction.")
@@ -374,13 +392,3 @@ class PtychographyPanel(QWidget):
         """
         assert self.result is not None
         return self.result.save(path, overwrite=overwrite)
-
-
-def _outcome(result: PtychographyResult | None, control: Reconstruction) -> str:
-    """What to say at the end of a run."""
-    if control.is_stopped:
-        found = "the images show what was found so far" if result else "before the first iteration"
-        return f"Stopped; {found}." if result else f"Stopped {found}."
-    if result is None:
-        return NOTHING_LEFT
-    return f"After {len(result.losses)} iterations: {result.stopped}."

@@ -201,7 +201,8 @@ class CheckedMenu(QToolButton):
 class OpticsForm(QWidget):
     """The calibration of riCOM's panel, and the defocus and orientation that a probe needs.
 
-    `changed` is emitted with the new `Acquisition` as soon as a value is entered.
+    `changed` is emitted with the new `Acquisition` as soon as a value is entered. `vacuum` is
+    filled by the panel.
     """
 
     changed = Signal(object)
@@ -217,7 +218,13 @@ class OpticsForm(QWidget):
         self.rotation.setWrapping(True)
         self.rotation.setToolTip("From detector to scan; the riCOM panel estimates it")
         self.flip_y = QCheckBox("Detector mirrored (y axis reversed)")
+        self.vacuum = QComboBox()
+        self.vacuum.setToolTip(
+            "How bright each part of the aperture is: even, up to the convergence angle, or as in "
+            "a layer with patterns without specimen, a scan or a single pattern"
+        )
         form = QFormLayout()
+        form.addRow("Aperture", self.vacuum)
         form.addRow("Defocus", self.defocus)
         form.addRow("Rotation", self.rotation)
         form.addRow("", self.flip_y)
