@@ -350,27 +350,46 @@ def _image(
     if regularization is not None:
         wiener = np.full(weight.shape, regularization * weight.max())
     else:
-        wiener = _noise_to_signal(sums, task, electrons if counts else None)
+        # Poisson: every pixel of the disc has a variance of electrons / pixels in every pattern.
+        noise = float(np.prod(task.scan_shape)) / (task.lens.norm * electrons)
+        wiener = noise_to_signal(sums, task.frequencies, poisson=noise if counts else None)
     total = weight + wiener
     phase = np.divide(sums.signal, total, out=np.zeros_like(sums.signal), where=total > 0)
     return np.exp(1j * scipy.fft.irfft2(phase, s=task.scan_shape)).astype(np.complex64)
 
 
-def _noise_to_signal(sums: OverlapSums, task: DirectTask, electrons: float | None) -> np.ndarray:
-    """Power of the noise of G over that of the specimen, for each frequency.
+def noise_to_signal(
+    sums: OverlapSums,
+    frequencies: tuple[NDArray[np.floating], NDArray[np.floating]],
+    *,
+    poisson: float | None,
+) -> NDArray[np.float64]:
+    """Power of the noise of G over that of the specimen: the Wiener term for each frequency.
 
-    `electrons` per pattern where the data are counts.
+    Parameters
+    ----------
+    sums
+        Of overlaps; the frequency zero is left out.
+    frequencies
+        Q_y and Q_x, in any unit.
+    poisson
+        Power of the noise of G that follows from the counts, for where no discs are apart;
+        ``None``: the data are no counts.
+
+    Returns
+    -------
+    ndarray
+        (Q_y, Q_x), infinite where no specimen is seen above the noise.
     """
     weight = sums.weight
     if sums.quiet >= ENOUGH_QUIET:
         noise = sums.noise / sums.quiet
-    elif electrons is not None:
-        # Poisson: every pixel of the disc has a variance of electrons / pixels in every pattern.
-        noise = float(np.prod(task.scan_shape)) / (task.lens.norm * electrons)
+    elif poisson is not None:
+        noise = poisson
     else:
         return np.full(weight.shape, SMALLEST_REGULARIZATION * weight.max())
-    frequency = np.hypot(task.frequencies[0][:, None], task.frequencies[1])
-    coarsest = max(one[1:2].max(initial=0) for one in task.frequencies)
+    frequency = np.hypot(frequencies[0][:, None], frequencies[1])
+    coarsest = max(one[1:2].max(initial=0) for one in frequencies)
     ring = (frequency / max(coarsest, 1e-30) + 0.5).astype(int).ravel()
     signal, chance, scale = (
         np.bincount(ring, part.ravel())

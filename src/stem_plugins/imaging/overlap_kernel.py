@@ -24,7 +24,7 @@ from stem_plugins.optics.aberrations import ORDERS, aberration_coefficients
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.electrons import wavelength
 
-__all__ = ["Lens", "OverlapSums", "add_overlaps", "lens_of", "overlap"]
+__all__ = ["Lens", "OverlapSums", "add_overlaps", "disc_amplitude", "lens_of", "overlap"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,12 +75,22 @@ def lens_of(acquisition: Acquisition, angles: NDArray[np.float64], edge: float) 
             powers = ((n + 1 + m) // 2, (n + 1 - m) // 2)
             terms.append((*powers, size * math.cos(turn), -size * math.sin(turn)))
     semi_angle = acquisition.convergence_angle * 1e-3
-    norm = float(np.sum(_disc(angles, semi_angle, edge) ** 2))
+    norm = float(np.sum(disc_amplitude(angles, semi_angle, edge) ** 2))
     return Lens(semi_angle, edge, np.array(terms, float).reshape(-1, 4), norm)
 
 
-def _disc(angles: NDArray[np.float64], semi_angle: float, edge: float) -> NDArray[np.float64]:
-    """Amplitude of the aperture at angles (..., 2) [rad]; `_amplitude` is the same for one."""
+def disc_amplitude(
+    angles: NDArray[np.float64], semi_angle: float, edge: float
+) -> NDArray[np.float64]:
+    """Amplitude of the aperture, of which the kernel's own function is the same for one angle.
+
+    Parameters
+    ----------
+    angles
+        (..., 2), vectors (y, x).
+    semi_angle, edge
+        Of the aperture, in the same unit.
+    """
     size = np.hypot(angles[..., 0], angles[..., 1])
     return np.clip((semi_angle - size) / edge + 0.5, 0, 1)
 
@@ -179,7 +189,7 @@ def _waves(angles: NDArray[np.float64], lens: Lens) -> NDArray[np.complex128]:
     for p, q, real, imaginary in lens.terms:
         chi += ((real + 1j * imaginary) * omega**p * omega.conj() ** q).real
     waves: NDArray[np.complex128] = np.exp(-1j * chi)
-    return waves * _disc(angles, lens.semi_angle, lens.edge)
+    return waves * disc_amplitude(angles, lens.semi_angle, lens.edge)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")

@@ -60,6 +60,7 @@ def warn_of_patterns(result: Moments, *, largest_count: int | None = None) -> No
     >>> import warnings
     >>> from stem_plugins.imaging import moments
     >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
     ...     warn_of_patterns(moments(np.eye(4)[None, None] * [[[[1]], [[0]]]]))
     >>> str(caught[0].message)[:27]
     '1 of 2 patterns are empty, '

@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import multiprocessing
-import os
-import pickle
-import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -31,6 +27,7 @@ from stem_plugins.restoration.row_aware_network import (
     RestorationNetwork,
     Restored,
 )
+from stem_plugins.training.loop import Pace, Progress, State, load_checkpoint, train
 from stem_plugins.training.restoration_pairs import (
     TRAINED_ON,
     Batch,
@@ -78,40 +75,6 @@ class RestorationTraining:
     device: str = "cpu"
     threads: int = 1
     workers: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """Where a run stands.
-
-    Parameters
-    ----------
-    step
-        Steps in all runs so far.
-    seconds
-        Time of all runs so far [s].
-    share
-        Of this run, 0 to 1.
-    loss
-        Mean since the last report.
-    validation
-        PSNR [dB] of the validation images by name, where it was just measured.
-    """
-
-    step: int
-    seconds: float
-    share: float
-    loss: float
-    validation: dict[str, float] | None = None
-
-
-@dataclasses.dataclass
-class _State:
-    network: RestorationNetwork
-    averaged: RestorationNetwork
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    seconds: float = 0.0
 
 
 def restoration_loss(restored: Restored, batch: Batch) -> torch.Tensor:
@@ -191,45 +154,23 @@ def train_restoration(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = _start(folder, settings, start_from)
-    try:
-        yield from _steps(state, folder, minutes, settings)
-    finally:
-        _keep(state, folder)
-        _export(state, folder, settings)
+    yield from train(
+        state,
+        folder,
+        _batches(state.step, settings),
+        _loss,
+        minutes=minutes,
+        pace=Pace(settings.learning_rate, settings.warm_up, settings.cool_down, settings.average),
+        figures=("raw", "fft", "columns", "others"),
+        validate=lambda network: validate(network),
+        export=lambda state: _export(state, folder, settings),
+    )
 
 
-def _steps(
-    state: _State, folder: Path, minutes: float, settings: RestorationTraining
-) -> Iterator[Progress]:
-    begin = last_report = last_kept = time.monotonic()
-    before, losses = state.seconds, []
-    validate_every = max(120.0, 60 * minutes / 12)
-    next_validation = validate_every
-    batches = _batches(state.step, settings)
-    while (elapsed := time.monotonic() - begin) < 60 * minutes:
-        share = elapsed / (60 * minutes)
-        for group in state.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _learning_rate(share, settings)
-        losses.append(_one_step(state, next(batches), settings))
-        state.seconds = before + time.monotonic() - begin
-        if time.monotonic() - last_report > 5:
-            validation = None
-            if elapsed > next_validation:
-                validation, next_validation = validate(state.averaged), elapsed + validate_every
-            progress = Progress(
-                state.step, state.seconds, share, float(np.mean(losses)), validation
-            )
-            _log(folder, progress)
-            yield progress
-            losses, last_report = [], time.monotonic()
-        if time.monotonic() - last_kept > 300:
-            _keep(state, folder)
-            _export(state, folder, settings)
-            last_kept = time.monotonic()
-    batches.close()
-    progress = Progress(state.step, state.seconds, 1.0, math.nan, validate(state.averaged))
-    _log(folder, progress)
-    yield progress
+def _loss(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    device = next(network.parameters()).device
+    batch = Batch(*(part.to(device) for part in batch))
+    return restoration_loss(network(batch.distorted), batch)
 
 
 def _batches(first: int, settings: RestorationTraining) -> Generator[Batch, None, None]:
@@ -261,36 +202,7 @@ def _batch(arrays: list[np.ndarray]) -> Batch:
     return Batch(*(torch.from_numpy(array) for array in arrays))
 
 
-def _learning_rate(share: float, settings: RestorationTraining) -> float:
-    """Share of the learning rate at a share of the run: up, held, down along a cosine."""
-    if share < settings.warm_up:
-        return share / settings.warm_up
-    left = (1 - share) / settings.cool_down
-    return 1.0 if left >= 1 else 0.5 - 0.5 * math.cos(math.pi * left)
-
-
-def _one_step(state: _State, batch: Batch, settings: RestorationTraining) -> float:
-    batch = Batch(*(part.to(settings.device) for part in batch))
-    loss = restoration_loss(state.network(batch.distorted), batch)
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), 2.0)
-    state.step += 1
-    # One patch in thousands gives a gradient without measure; it teaches nothing.
-    if bool(torch.isfinite(norm)) and float(norm) < 100:
-        state.optimizer.step()
-    _average(state, settings.average)
-    return float(loss.detach())
-
-
-def _average(state: _State, memory: float) -> None:
-    memory = min(memory, (1 + state.step) / (10 + state.step))
-    with torch.no_grad():
-        for kept, new in zip(state.averaged.parameters(), state.network.parameters(), strict=True):
-            kept.lerp_(new, 1 - memory)
-
-
-def _start(folder: Path, settings: RestorationTraining, start_from: str | Path | None) -> _State:
+def _start(folder: Path, settings: RestorationTraining, start_from: str | Path | None) -> State:
     torch.manual_seed(settings.seed)
     network, averaged = RestorationNetwork(), RestorationNetwork()
     for one in (network, averaged):
@@ -299,10 +211,8 @@ def _start(folder: Path, settings: RestorationTraining, start_from: str | Path |
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
     )
-    state = _State(network, averaged, optimizer)
-    checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists():
-        _resume(state, checkpoint, settings.device)
+    state = State(network, averaged, optimizer)
+    if load_checkpoint(state, folder, settings.device):
         return state
     if start_from is not None:
         weights = load_weights(start_from, designs={DESIGN: DESIGN_VERSION})
@@ -316,38 +226,7 @@ def _start(folder: Path, settings: RestorationTraining, start_from: str | Path |
     return state
 
 
-def _resume(state: _State, checkpoint: Path, device: str) -> None:
-    try:
-        saved = torch.load(checkpoint, map_location=device, weights_only=True)
-        state.network.load_state_dict(saved["network"])
-        state.optimizer.load_state_dict(saved["optimizer"])
-        state.averaged.load_state_dict(saved["averaged"])
-        state.step, state.seconds = saved["step"], saved["seconds"]
-    # Torch has an error of its own for every way in which a file can be damaged.
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{checkpoint} cannot be resumed: it is damaged, or of another version of "
-            "stem-plugins. Train in another folder; --start-from the weights in this one keeps "
-            "what they have learned."
-        ) from error
-
-
-def _keep(state: _State, folder: Path) -> None:
-    unfinished = folder / "checkpoint.pt.unfinished"
-    torch.save(
-        {
-            "network": state.network.state_dict(),
-            "averaged": state.averaged.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-            "step": state.step,
-            "seconds": state.seconds,
-        },
-        unfinished,
-    )
-    os.replace(unfinished, folder / "checkpoint.pt")
-
-
-def _export(state: _State, folder: Path, settings: RestorationTraining) -> None:
+def _export(state: State, folder: Path, settings: RestorationTraining) -> None:
     tensors = {
         name: value.detach().cpu().contiguous().numpy().astype(np.float16)
         for name, value in state.averaged.state_dict().items()
@@ -369,24 +248,7 @@ def _export(state: _State, folder: Path, settings: RestorationTraining) -> None:
     )
 
 
-def _log(folder: Path, progress: Progress) -> None:
-    path = folder / "log.csv"
-    names = ["raw", "fft", "columns", "others"]
-    new = not path.exists()
-    with path.open("a") as file:
-        if new:
-            file.write(",".join(["step", "seconds", "loss", *names]) + "\n")
-        values = progress.validation or {}
-        shown = [f"{values[name]:.2f}" if name in values else "" for name in names]
-        file.write(
-            ",".join(
-                [str(progress.step), f"{progress.seconds:.0f}", f"{progress.loss:.4f}", *shown]
-            )
-            + "\n"
-        )
-
-
-def validate(network: RestorationNetwork, *, count: int = 12, size: int = 160) -> dict[str, float]:
+def validate(network: torch.nn.Module, *, count: int = 12, size: int = 160) -> dict[str, float]:
     """Mean PSNR [dB] on patches that no training step draws.
 
     Parameters

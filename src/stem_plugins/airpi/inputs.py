@@ -1,0 +1,149 @@
+"""What the spatial network sees of a scan: one definition, for training and for reconstruction."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stem_plugins.airpi.detector_cells import (
+    CELLS,
+    COARSE_CELLS,
+    FINE,
+    SECTORS,
+    coarse_of_fine,
+    fine_angles,
+)
+from stem_plugins.airpi.physics_images import (
+    IMAGES,
+    lens_in_units_of_aperture,
+    physics_images,
+)
+from stem_plugins.imaging.overlap_kernel import disc_amplitude
+
+__all__ = ["CHANNELS", "CONDITIONS", "ScanConditions", "ScanInputs", "scan_inputs"]
+
+#: Channels of the network's input, and numbers that describe the scan as a whole.
+CHANNELS = COARSE_CELLS + SECTORS + IMAGES
+CONDITIONS = 12
+
+#: Contrast of a cell that counts as one where there is no noise.
+CONTRAST = 0.15
+
+#: Electrons per pattern from which on more make no difference.
+MANY_ELECTRONS = 1e6
+
+#: Phase that counts as one [rad].
+PHASE_UNIT = 0.3
+
+#: Aberrations that the network knows, and their multiplicities.
+ABERRATIONS = {"C10": 0, "C12": 2, "C21": 1, "C23": 3, "C30": 0}
+
+
+@dataclasses.dataclass(frozen=True)
+class ScanConditions:
+    """How a scan was recorded, in units of λ/α and α.
+
+    Parameters
+    ----------
+    scan_step
+        (y, x) in λ/α.
+    electrons
+        In a mean pattern; infinite where there is no noise.
+    unit
+        λ/α [Å], which says how large atoms are.
+    aberrations
+        Complex phases at the aperture's edge [rad], in the order of `ABERRATIONS`: χ is the sum of
+        ``Re[c r^(n+1-m) ω*^m]`` with ``ω = x + iy``.
+    """
+
+    scan_step: tuple[float, float]
+    electrons: float
+    unit: float
+    aberrations: tuple[complex, ...] = (0j,) * len(ABERRATIONS)
+
+    def numbers(self) -> NDArray[np.float32]:
+        """Return what the network is told, (`CONDITIONS`,)."""
+        c10, c12, c21, c23, c30 = self.aberrations
+        step_y, step_x = self.scan_step
+        return np.array(
+            [
+                math.log10(min(self.electrons, MANY_ELECTRONS)) / 3 - 1,
+                math.log(step_y * step_x) / 2 + 1.5,
+                math.log(step_y / step_x),
+                math.log(self.unit) - 0.5,
+                *(value / 1.5 for value in (c10.real, c30.real)),
+                *(part / 1.5 for value in (c12, c21, c23) for part in (value.real, value.imag)),
+            ],
+            np.float32,
+        )
+
+    def terms(self) -> NDArray[np.float64]:
+        """Return the aberrations as `stem_plugins.imaging.overlap_kernel.Lens` has them."""
+        rows = []
+        for (name, fold), value in zip(ABERRATIONS.items(), self.aberrations, strict=True):
+            if value:
+                own = (int(name[1]) + 1 - fold) // 2
+                rows.append((own, own + fold, value.real, value.imag))
+        return np.array(rows, float).reshape(-1, 4)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScanInputs:
+    """What the network sees.
+
+    Parameters
+    ----------
+    channels
+        (`CHANNELS`, y, x).
+    conditions
+        (`CONDITIONS`,).
+    base
+        Direct ptychography at the positions and halfway between them [rad], (2 y, 2 x): what the
+        network corrects.
+    """
+
+    channels: NDArray[np.float32]
+    conditions: NDArray[np.float32]
+    base: NDArray[np.float32]
+
+
+def scan_inputs(cells: NDArray[np.floating], conditions: ScanConditions) -> ScanInputs:
+    """Make the network's input.
+
+    Parameters
+    ----------
+    cells
+        What cells and sectors recorded, in parts of the mean pattern, (cells + sectors, y, x).
+    conditions
+        Of the scan.
+    """
+    lens = lens_in_units_of_aperture(conditions.terms())
+    electrons = conditions.electrons if math.isfinite(conditions.electrons) else None
+    physics = physics_images(
+        cells[:CELLS], lens=lens, scan_step=conditions.scan_step, electrons=electrons
+    )
+    _, y, x = cells.shape
+    channels = np.empty((CHANNELS, y, x), np.float32)
+    coarse = channels[:COARSE_CELLS]
+    coarse[:] = 0
+    for fine, number in enumerate(coarse_of_fine()):
+        coarse[number] += cells[fine]
+    vacuum, share = _vacuum()
+    # Contrast in units of what is seen: of the specimen, or of the noise where that is larger.
+    coarse -= vacuum[:, None, None]
+    coarse /= share * np.hypot(CONTRAST, 1 / math.sqrt(share * conditions.electrons))
+    sectors = channels[COARSE_CELLS : COARSE_CELLS + SECTORS]
+    size = share * np.hypot(CONTRAST, 1 / math.sqrt(share * conditions.electrons))
+    np.divide(cells[CELLS:], size, out=sectors)
+    channels[COARSE_CELLS + SECTORS :] = physics.images / PHASE_UNIT
+    return ScanInputs(channels, conditions.numbers(), physics.finer)
+
+
+def _vacuum() -> tuple[NDArray[np.float32], float]:
+    """What coarse cells record without specimen, and a whole one of them within the disc."""
+    disc = disc_amplitude(fine_angles(), 1.0, FINE) ** 2
+    vacuum = np.bincount(coarse_of_fine(), disc) / disc.sum()
+    return vacuum.astype(np.float32), float(4 / disc.sum())

@@ -1,0 +1,55 @@
+"""Where a scan is cut so that its image can be made piece by piece, whatever its size.
+
+The cuts follow from the scan's shape alone, so that chunks of lazy data, rows that arrive and whole
+arrays all give the same image.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+
+__all__ = ["MARGIN", "MULTIPLE", "Tile", "strips"]
+
+#: Positions around a tile that are looked at, but not drawn.
+MARGIN = 16
+
+#: Positions of a tile along an edge that are drawn.
+CORE = 96
+
+#: Sides can be divided by this.
+MULTIPLE = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """Positions that are looked at, and those of them that are drawn.
+
+    Parameters
+    ----------
+    seen, drawn
+        First and last but one row or column, of the scan.
+    """
+
+    seen: tuple[int, int]
+    drawn: tuple[int, int]
+
+
+def strips(size: int) -> Iterator[Tile]:
+    """Cut an axis of a scan into tiles.
+
+    Parameters
+    ----------
+    size
+        Positions along the axis.
+
+    Examples
+    --------
+    >>> [(tile.seen, tile.drawn) for tile in strips(150)]
+    [((0, 91), (0, 75)), ((59, 150), (75, 150))]
+    """
+    count = max(1, round(size / CORE))
+    edges = [size * index // count for index in range(count + 1)]
+    for first, last in itertools.pairwise(edges):
+        yield Tile((max(0, first - MARGIN), min(size, last + MARGIN)), (first, last))
