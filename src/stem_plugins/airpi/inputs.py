@@ -22,8 +22,11 @@ from stem_plugins.airpi.physics_images import (
     physics_images,
 )
 from stem_plugins.imaging.overlap_kernel import disc_amplitude
+from stem_plugins.optics.aberrations import aberration_coefficients
+from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.optics.electrons import wavelength
 
-__all__ = ["CHANNELS", "CONDITIONS", "ScanConditions", "ScanInputs", "scan_inputs"]
+__all__ = ["CHANNELS", "CONDITIONS", "ScanConditions", "ScanInputs", "conditions_of", "scan_inputs"]
 
 #: Channels of the network's input, and numbers that describe the scan as a whole.
 CHANNELS = COARSE_CELLS + SECTORS + IMAGES
@@ -88,6 +91,35 @@ class ScanConditions:
                 own = (int(name[1]) + 1 - fold) // 2
                 rows.append((own, own + fold, value.real, value.imag))
         return np.array(rows, float).reshape(-1, 4)
+
+
+def conditions_of(acquisition: Acquisition, repeat: int, electrons: float) -> ScanConditions:
+    """Turn a calibration into the units of the network.
+
+    Parameters
+    ----------
+    acquisition
+        With beam energy, convergence angle and scan step.
+    repeat
+        Edge of the boxes of patterns that are summed.
+    electrons
+        In a mean pattern, or box of patterns.
+    """
+    assert acquisition.beam_energy is not None
+    assert acquisition.convergence_angle is not None
+    assert acquisition.scan_step is not None
+    angle = acquisition.convergence_angle * 1e-3
+    unit = wavelength(acquisition.beam_energy) / angle
+    coefficients = aberration_coefficients(acquisition.aberrations, acquisition.defocus)
+    aberrations = []
+    for name, fold in ABERRATIONS.items():
+        order = int(name[1]) + 1
+        size = 2 * np.pi / unit * angle ** (order - 1) * coefficients.get(name, 0.0) / order
+        # cos m(φ - φ_m) = Re[exp(i m φ_m) exp(-i m φ)], and ω* = r exp(-iφ).
+        turn = fold * coefficients.get(f"phi{name[1:]}", 0.0)
+        aberrations.append(complex(size * math.cos(turn), size * math.sin(turn)))
+    step_y, step_x = (repeat * step / unit for step in acquisition.scan_step)
+    return ScanConditions((step_y, step_x), electrons, unit, tuple(aberrations))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -3,146 +3,296 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.fft
+import scipy.ndimage
 import torch
 from numpy.typing import NDArray
 
-from stem_plugins.airpi.inputs import ABERRATIONS, ScanConditions, ScanInputs, scan_inputs
+from stem_plugins.airpi.checks import Survey, survey
+from stem_plugins.airpi.detector_cells import CELLS, SECTORS
+from stem_plugins.airpi.inputs import ScanConditions, ScanInputs, conditions_of, scan_inputs
 from stem_plugins.airpi.reduction import Reduction, plan_reduction, reduce_patterns
+from stem_plugins.airpi.result import AirpiResult
+from stem_plugins.airpi.spatial_network import DESIGN, DESIGN_VERSION, SpatialNetwork
 from stem_plugins.airpi.tiles import MULTIPLE, Tile, strips
-from stem_plugins.optics.aberrations import aberration_coefficients
+from stem_plugins.lazy.blocks import is_lazy
+from stem_plugins.lazy.processors import torch_device, torch_threads
+from stem_plugins.models import check_tensors, find_weights, load_weights
 from stem_plugins.optics.acquisition import Acquisition
-from stem_plugins.optics.electrons import wavelength
+from stem_plugins.optics.probe import probe
 
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["conditions_of", "draw_tiles", "reduced_rows"]
+__all__ = ["airpi", "iter_airpi"]
 
-#: Rows of the scan that are reduced at once.
-ROWS = 16
+#: Points of the image between two positions, as the network draws them.
+POINTS = 2
+
+#: Bytes of patterns that are reduced at once.
+BLOCK_BYTES = 16 * 2**20
+
+#: Smallest step, in λ/α, that the network was trained for: finer scans are summed in boxes.
+FINEST_STEP = 0.097
+
+#: For the coverage: largest pixel, and how far the probe reaches, in λ/α.
+FINEST_OF_PROBE, REACH_OF_PROBE = 0.25, 4.0
 
 
-def reduced_rows(
-    data: np.ndarray | da.Array, reduction: Reduction, repeat: int
-) -> Iterator[NDArray[np.float32]]:
-    """Reduce a scan row by row.
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Task:
+    """All that the strips of one scan have in common."""
+
+    reduction: Reduction
+    conditions: ScanConditions
+    network: torch.nn.Module
+    device: str
+    repeat: int
+    oversample: int
+
+
+@functools.lru_cache(maxsize=2)
+def _load(path: Path, stamp: int, device: str) -> SpatialNetwork:
+    del stamp  # a file that was written anew is read anew
+    weights = load_weights(path, designs={DESIGN: DESIGN_VERSION})
+    network = SpatialNetwork()
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    check_tensors(weights, shapes)
+    tensors = {name: np.asarray(value, "f4") for name, value in weights.tensors.items()}
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+    network.to(device).eval()
+    # Channels last is faster on processors.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def airpi(
+    data: np.ndarray | da.Array,
+    acquisition: Acquisition,
+    *,
+    model: str | Path = "default",
+    repeat: int | None = None,
+    oversample: int = POINTS,
+    device: str = "auto",
+    threads: int | None = None,
+    force: bool = False,
+    callback: Callable[[float], None] | None = None,
+) -> AirpiResult:
+    """Image a thin specimen by AI-assisted rapid phase imaging.
 
     Parameters
     ----------
     data
-        (scan_y, scan_x, ky, kx).
-    reduction
-        Of its detector.
-    repeat
-        Edge of the box of patterns that are summed into one.
-
-    Yields
-    ------
-    ndarray
-        (rows, columns, cells + sectors), as many rows as were read at once.
-    """
-    rows, columns = (size // repeat * repeat for size in data.shape[:2])
-    together = max(1, ROWS // repeat) * repeat
-    for first in range(0, rows, together):
-        block = np.asarray(data[first : min(first + together, rows), :columns])
-        found = reduce_patterns(block, reduction)
-        if repeat > 1:
-            boxes = found.reshape(len(found) // repeat, repeat, columns // repeat, repeat, -1)
-            found = boxes.sum(axis=(1, 3))
-        yield found
-
-
-def conditions_of(acquisition: Acquisition, repeat: int, electrons: float) -> ScanConditions:
-    """Turn a calibration into the units of the network.
-
-    Parameters
-    ----------
+        Patterns, (scan_y, scan_x, ky, kx), of any real type, NumPy (memory maps included, read in
+        place) or dask.
     acquisition
-        Complete but for aberrations.
+        Needs `beam_energy`, `convergence_angle`, `scan_step` and `diffraction_step`. `defocus` and
+        `aberrations` (at half the height of the specimen), `scan_rotation` and `flip_y` are taken
+        as none where unknown; the centre of the patterns is measured.
+    model
+        ``"default"``, or the path of a ``.safetensors`` file of ``stem-plugins train airpi``.
     repeat
-        Edge of the boxes of patterns.
-    electrons
-        In a mean pattern of the scan.
-    """
-    assert acquisition.beam_energy is not None
-    assert acquisition.convergence_angle is not None
-    assert acquisition.scan_step is not None
-    angle = acquisition.convergence_angle * 1e-3
-    unit = wavelength(acquisition.beam_energy) / angle
-    coefficients = aberration_coefficients(acquisition.aberrations, acquisition.defocus)
-    aberrations = []
-    for name, fold in ABERRATIONS.items():
-        order = int(name[1]) + 1
-        size = 2 * np.pi / unit * angle ** (order - 1) * coefficients.get(name, 0.0) / order
-        # cos m(φ - φ_m) = Re[exp(i m φ_m) exp(-i m φ)], and ω* = r exp(-iφ).
-        turn = fold * coefficients.get(f"phi{name[1:]}", 0.0)
-        aberrations.append(complex(size * math.cos(turn), size * math.sin(turn)))
-    step_y, step_x = (repeat * step / unit for step in acquisition.scan_step)
-    return ScanConditions((step_y, step_x), electrons, unit, tuple(aberrations))
-
-
-def draw_tiles(
-    cells: NDArray[np.float32],
-    row_tile: Tile,
-    conditions: ScanConditions,
-    network: torch.nn.Module,
-    device: str,
-) -> NDArray[np.float32]:
-    """Draw a strip of the image.
-
-    Parameters
-    ----------
-    cells
-        Of the rows that the strip sees, (rows, columns, cells + sectors), counts.
-    row_tile
-        The strip.
-    conditions
-        Of the scan.
-    network
-        That draws.
+        Edge of the box of patterns that are summed into one. ``None``: 1, or as many as bring the
+        scan step into the range of the training; more may help where patterns have few electrons.
+    oversample
+        Pixels of the image per scan step.
     device
-        Where.
+        ``"auto"``, ``"cpu"``, ``"cuda"``.
+    threads
+        Processor threads of the network; ``None``: as many as there are cores.
+    force
+        Image also where the step is too large, or the lens too far outside the range.
+    callback
+        Called with the share that is done after every strip. What it raises ends the work.
 
     Returns
     -------
-    ndarray
-        Phase [rad] of the rows that are drawn, (2 rows, 2 columns).
+    AirpiResult
+        With dask data the object is a dask array, of which each strip is computed from the rows
+        that it sees.
+
+    Raises
+    ------
+    MissingCalibrationError
+        A needed calibration value is unknown.
+    ValueError
+        Data or calibration do not allow an image; the message says why and what to do.
+
+    Notes
+    -----
+    Another design than that of the published method: patterns are reduced to virtual detectors in
+    units of the aperture, and a network over the scan corrects direct ptychography.
     """
+    task, seen, notes = _plan(data, acquisition, model, repeat, oversample, device, force)
+    rows, columns = (size // task.repeat for size in data.shape[:2])
+    if is_lazy(data):
+        phase: Any = _lazy(data, task)
+    else:
+        phase = np.empty(
+            (rows * oversample * task.repeat, columns * oversample * task.repeat), "f4"
+        )
+        with torch_threads(threads):
+            for part, drawn in _iter(data, task):
+                phase[part] = drawn
+                if callback is not None:
+                    callback(part.stop / len(phase))
+    return _result(phase, seen.acquisition, task, notes, model)
+
+
+def iter_airpi(
+    data: np.ndarray | da.Array,
+    acquisition: Acquisition,
+    *,
+    model: str | Path = "default",
+    repeat: int | None = None,
+    oversample: int = POINTS,
+    device: str = "auto",
+    threads: int | None = None,
+    force: bool = False,
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Image a scan while its rows are read: `airpi`, strip by strip.
+
+    Parameters
+    ----------
+    data, acquisition, model, repeat, oversample, device, threads, force
+        As for `airpi`.
+
+    Yields
+    ------
+    rows : slice
+        Of the image.
+    phase : ndarray
+        Of these rows [rad], all columns. The mean is that of direct ptychography, strip by strip.
+    """
+    task, _, _ = _plan(data, acquisition, model, repeat, oversample, device, force)
+    with torch_threads(threads):
+        yield from _iter(data, task)
+
+
+def _plan(
+    data: np.ndarray | da.Array,
+    acquisition: Acquisition,
+    model: str | Path,
+    repeat: int | None,
+    oversample: int,
+    device: str,
+    force: bool,
+) -> tuple[_Task, Survey, tuple[str, ...]]:
+    for name, value in (("repeat", repeat), ("oversample", oversample)):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int) or value < 1
+        ):
+            raise ValueError(f"{name} must be a whole number from 1, not {value!r}.")
+    seen = survey(data, acquisition, force=force, stacklevel=4)
+    device = torch_device(device)
+    path = find_weights("airpi" if str(model) == "default" else model)
+    network = _load(path, path.stat().st_mtime_ns, device)
+    alone = conditions_of(seen.acquisition, 1, seen.electrons)
+    notes = []
+    if repeat is None:
+        repeat = max(1, math.ceil(FINEST_STEP / max(alone.scan_step)))
+        if repeat > 1:
+            notes.append(
+                f"repeat {repeat}: steps of {min(alone.scan_step):.2g} λ/α are finer than the "
+                f"network knows"
+            )
+    if min(data.shape[:2]) < 4 * repeat:
+        raise ValueError(
+            f"The scan has {data.shape[0]} × {data.shape[1]} positions; AIRPI needs at least "
+            f"{4 * repeat} in each direction" + (f" with repeat={repeat}." if repeat > 1 else ".")
+        )
+    reduction = plan_reduction((data.shape[2], data.shape[3]), seen.acquisition)
+    conditions = conditions_of(seen.acquisition, repeat, seen.electrons * repeat**2)
+    task = _Task(reduction, conditions, network, device, repeat, oversample)
+    return task, seen, tuple(notes)
+
+
+def _iter(data: np.ndarray | da.Array, task: _Task) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Read row by row, and draw each strip as soon as all that it sees is there."""
+    source = _reduced_rows(data, task)
+    kept = np.empty((0, data.shape[1] // task.repeat, CELLS + SECTORS), np.float32)
+    top = 0
+    for tile in strips(data.shape[0] // task.repeat):
+        kept, top = kept[tile.seen[0] - top :], tile.seen[0]
+        waiting = [kept]
+        while sum(map(len, waiting)) < tile.seen[1] - top:
+            waiting.append(next(source))
+        kept = np.concatenate(waiting)
+        rows = slice(*(edge * task.oversample * task.repeat for edge in tile.drawn))
+        yield rows, _draw_strip(kept[: tile.seen[1] - top], tile, task)
+
+
+def _reduced_rows(data: np.ndarray | da.Array, task: _Task) -> Iterator[NDArray[np.float32]]:
+    """Cells of the scan, some rows at a time, (rows, columns, cells + sectors)."""
+    repeat = task.repeat
+    rows, columns = (size // repeat * repeat for size in data.shape[:2])
+    row_bytes = int(np.prod(data.shape[1:])) * data.dtype.itemsize
+    together = max(1, BLOCK_BYTES // (repeat * row_bytes)) * repeat
+    for first in range(0, rows, together):
+        block = np.asarray(data[first : min(first + together, rows), :columns])
+        yield _summed(reduce_patterns(block, task.reduction), repeat)
+
+
+def _summed(cells: NDArray[np.float32], repeat: int) -> NDArray[np.float32]:
+    """Sums over boxes of positions."""
+    if repeat == 1:
+        return cells
+    rows, columns, _ = cells.shape
+    boxes = cells.reshape(rows // repeat, repeat, columns // repeat, repeat, -1)
+    return boxes.sum(axis=(1, 3))
+
+
+def _draw_strip(cells: NDArray[np.float32], row_tile: Tile, task: _Task) -> NDArray[np.float32]:
+    """Draw the rows of a strip, from the cells of the rows that it sees."""
     parts = []
     for tile in strips(cells.shape[1]):
-        seen = np.moveaxis(cells[:, slice(*tile.seen)], -1, 0)
-        phase = _draw(seen, conditions, network, device)
-        first, last = (2 * (edge - tile.seen[0]) for edge in tile.drawn)
+        phase = _draw(np.moveaxis(cells[:, slice(*tile.seen)], -1, 0), task)
+        first, last = (POINTS * (edge - tile.seen[0]) for edge in tile.drawn)
         parts.append(phase[:, first:last])
-    first, last = (2 * (edge - row_tile.seen[0]) for edge in row_tile.drawn)
-    return np.concatenate(parts, axis=1)[first:last]
+    first, last = (POINTS * (edge - row_tile.seen[0]) for edge in row_tile.drawn)
+    return _resampled(np.concatenate(parts, axis=1), (first, last), task)
 
 
-def _draw(
-    counts: NDArray[np.float32],
-    conditions: ScanConditions,
-    network: torch.nn.Module,
-    device: str,
+def _resampled(
+    phase: NDArray[np.float32], rows: tuple[int, int], task: _Task
 ) -> NDArray[np.float32]:
+    """Pixels as they are asked for, of the rows that are drawn."""
+    wanted = task.oversample * task.repeat
+    if wanted == POINTS:
+        return phase[slice(*rows)]
+    count = (rows[1] - rows[0]) * wanted // POINTS
+    y = rows[0] + np.arange(count) * (POINTS / wanted)
+    x = np.arange(phase.shape[1] * wanted // POINTS) * (POINTS / wanted)
+    spline = scipy.ndimage.spline_filter(phase, order=3, mode="nearest")
+    grid = np.meshgrid(y, x, indexing="ij")
+    found: NDArray[np.float32] = scipy.ndimage.map_coordinates(
+        spline, grid, order=3, mode="nearest", prefilter=False, output=np.float32
+    )
+    return found
+
+
+def _draw(counts: NDArray[np.float32], task: _Task) -> NDArray[np.float32]:
     total = float(counts.sum(axis=0).mean())
     _, rows, columns = counts.shape
-    if total <= 0:
-        return np.zeros((2 * rows, 2 * columns), np.float32)
-    inputs = _padded(scan_inputs(counts / total, dataclasses.replace(conditions)))
+    if not total > 0:
+        return np.zeros((POINTS * rows, POINTS * columns), np.float32)
+    inputs = _padded(scan_inputs(counts / total, task.conditions))
+    channels = torch.from_numpy(inputs.channels)[None].contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        found = network(
-            *(
-                torch.from_numpy(part)[None].to(device)
-                for part in (inputs.channels, inputs.conditions, inputs.base)
-            )
+        found = task.network(
+            channels.to(task.device),
+            torch.from_numpy(inputs.conditions)[None].to(task.device),
+            torch.from_numpy(inputs.base)[None].to(task.device),
         )
     phase: NDArray[np.float32] = found[0].cpu().numpy()
-    return phase[: 2 * rows, : 2 * columns]
+    return phase[: POINTS * rows, : POINTS * columns]
 
 
 def _padded(inputs: ScanInputs) -> ScanInputs:
@@ -152,30 +302,86 @@ def _padded(inputs: ScanInputs) -> ScanInputs:
     if more == (0, 0):
         return inputs
     channels = np.pad(inputs.channels, ((0, 0), (0, more[0]), (0, more[1])), mode="edge")
-    base = np.pad(inputs.base, ((0, 2 * more[0]), (0, 2 * more[1])), mode="edge")
+    base = np.pad(inputs.base, ((0, POINTS * more[0]), (0, POINTS * more[1])), mode="edge")
     return ScanInputs(channels, inputs.conditions, base)
 
 
-def whole_phase(
-    data: np.ndarray | da.Array,
-    acquisition: Acquisition,
-    network: torch.nn.Module,
-    *,
-    repeat: int = 1,
-    electrons: float,
-    device: str = "cpu",
+def _lazy(data: da.Array, task: _Task) -> da.Array:
+    """One task for each strip, which reads the rows that it sees."""
+    import dask
+    import dask.array as da
+
+    columns = data.shape[1] // task.repeat
+    wanted = task.oversample * task.repeat
+
+    def strip(rows: np.ndarray, tile: Tile) -> NDArray[np.float32]:
+        with torch_threads(1):
+            cells = np.concatenate(list(_reduced_rows(rows, task)))
+            return _draw_strip(cells, tile, task)
+
+    parts = []
+    for tile in strips(data.shape[0] // task.repeat):
+        first, last = (edge * task.repeat for edge in tile.seen)
+        drawn = dask.delayed(strip, pure=False)(data[first:last], tile)
+        shape = ((tile.drawn[1] - tile.drawn[0]) * wanted, columns * wanted)
+        parts.append(da.from_delayed(drawn, shape, np.float32))
+    return da.concatenate(parts)
+
+
+def _result(
+    phase: Any, acquisition: Acquisition, task: _Task, notes: tuple[str, ...], model: str | Path
+) -> AirpiResult:
+    assert acquisition.scan_step is not None
+    step_y, step_x = acquisition.scan_step
+    if isinstance(phase, np.ndarray):
+        phase -= phase.mean()
+        found: Any = np.exp(1j * phase).astype(np.complex64)
+    else:
+        import dask.array as da
+
+        found = da.exp(1j * (phase - phase.mean())).astype(np.complex64)
+    # A box of patterns is as one pattern in its middle.
+    middle = (task.repeat - 1) / 2
+    parameters = {
+        "model": str(model),
+        "repeat": task.repeat,
+        "oversample": task.oversample,
+        "electrons_per_pattern": task.conditions.electrons,
+    }
+    return AirpiResult(
+        found,
+        (step_y / task.oversample, step_x / task.oversample),
+        (middle * step_y, middle * step_x),
+        _coverage(phase.shape, acquisition, task.oversample),
+        task.repeat,
+        parameters,
+        notes,
+    )
+
+
+def _coverage(
+    shape: tuple[int, int], acquisition: Acquisition, oversample: int
 ) -> NDArray[np.float32]:
-    """Draw all of a scan, (2 rows, 2 columns)."""
-    reduction = plan_reduction((data.shape[2], data.shape[3]), acquisition)
-    conditions = conditions_of(acquisition, repeat, electrons * repeat**2)
-    source = reduced_rows(data, reduction, repeat)
-    kept: NDArray[np.float32] | None = None
-    top, found = 0, []
-    for tile in strips(data.shape[0] // repeat):
-        while kept is None or top + len(kept) < tile.seen[1]:
-            new = next(source)
-            kept = new if kept is None else np.concatenate([kept, new])
-        kept, top = kept[tile.seen[0] - top :], tile.seen[0]
-        seen = kept[: tile.seen[1] - tile.seen[0]]
-        found.append(draw_tiles(seen, tile, conditions, network, device))
-    return np.concatenate(found)
+    """Sum of the probes' intensities, over its mean far from all edges."""
+    assert acquisition.beam_energy is not None
+    assert acquisition.convergence_angle is not None
+    assert acquisition.scan_step is not None
+    unit = conditions_of(acquisition, 1, math.inf).unit
+    # Fine enough for the probe, which has frequencies up to 1/unit.
+    finer = math.ceil(max(acquisition.scan_step) / oversample / (FINEST_OF_PROBE * unit))
+    points = oversample * finer
+    pixel = (acquisition.scan_step[0] / points, acquisition.scan_step[1] / points)
+    sizes = [size * finer for size in shape]
+    # As much room around as the probe needs, so that nothing comes in at the opposite edge.
+    rooms = [math.ceil(REACH_OF_PROBE * unit / edge) for edge in pixel]
+    grid = [
+        scipy.fft.next_fast_len(size + 2 * room) for size, room in zip(sizes, rooms, strict=True)
+    ]
+    inside = [slice(room, room + size) for size, room in zip(sizes, rooms, strict=True)]
+    comb = np.zeros(grid, np.float32)
+    comb[inside[0], inside[1]][::points, ::points] = 1
+    intensity = np.abs(np.fft.ifftshift(probe((grid[0], grid[1]), pixel, acquisition))) ** 2
+    spectrum = scipy.fft.rfft2(intensity) * scipy.fft.rfft2(comb)
+    light = scipy.fft.irfft2(spectrum, s=grid) * points**2
+    found: NDArray[np.float32] = light[inside[0], inside[1]][::finer, ::finer].astype(np.float32)
+    return found

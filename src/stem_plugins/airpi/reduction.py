@@ -66,8 +66,8 @@ def plan_reduction(detector_shape: tuple[int, int], acquisition: Acquisition) ->
     )
     # M leads from the scan to the detector and is orthogonal, so vectors return by v M.
     angles = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1) @ frame
-    cell = cell_of(angles).reshape(detector_shape[0], parts, detector_shape[1], parts)
-    cell = cell.transpose(0, 2, 1, 3).reshape(*detector_shape, parts**2)
+    divided = cell_of(angles).reshape(detector_shape[0], parts, detector_shape[1], parts)
+    cell = divided.transpose(0, 2, 1, 3).reshape(*detector_shape, parts**2)
     corners = [abs(one[end]) for one in (rows, columns) for end in (0, -1)]
     runs, weights = _runs(cell)
     return Reduction(runs, weights, float(min(corners)))

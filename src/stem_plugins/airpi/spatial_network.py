@@ -47,9 +47,7 @@ class SpatialNetwork(nn.Module):
             nn.Linear(CONDITIONS, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU()
         )
         self.first = nn.Conv2d(DETECTORS, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(
-            nn.ModuleList(_Block(width) for _ in range(BLOCKS)) for width in widths
-        )
+        self.down = nn.ModuleList(_Level(width) for width in widths)
         self.coarser = nn.ModuleList(
             nn.Conv2d(width, wider, 2, stride=2) for width, wider in itertools.pairwise(widths)
         )
@@ -57,9 +55,7 @@ class SpatialNetwork(nn.Module):
             nn.ConvTranspose2d(wider, width, 2, stride=2)
             for width, wider in itertools.pairwise(widths)
         )
-        self.up = nn.ModuleList(
-            nn.ModuleList(_Block(width) for _ in range(BLOCKS)) for width in widths[:-1]
-        )
+        self.up = nn.ModuleList(_Level(width) for width in widths[:-1])
         self.last = nn.Conv2d(widths[0], 8, 3, padding=1)
         nn.init.zeros_(self.last.weight)
         assert self.last.bias is not None
@@ -82,18 +78,26 @@ class SpatialNetwork(nn.Module):
         told = self.told(conditions)
         image = self.first(self.detectors(channels))
         kept = []
-        for level, blocks in enumerate(self.down):
-            if level:
-                image = self.coarser[level - 1](image)
-            for block in blocks:
-                image = block(image, told)
+        for number, level in enumerate(self.down):
+            image = level(self.coarser[number - 1](image) if number else image, told)
             kept.append(image)
-        for level in reversed(range(len(self.up))):
-            image = self.finer[level](image) + kept[level]
-            for block in self.up[level]:
-                image = block(image, told)
+        for number in reversed(range(len(self.up))):
+            image = self.up[number](self.finer[number](image) + kept[number], told)
         correction, gate = functional.pixel_shuffle(self.last(image), 2).unbind(1)
         return base + PHASE_UNIT * torch.sigmoid(gate) * correction
+
+
+class _Level(nn.Module):
+    """Blocks at one resolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(BLOCKS))
+
+    def forward(self, image: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            image = block(image, told)
+        return image
 
 
 class _Block(nn.Module):

@@ -16,7 +16,10 @@ from stem_plugins.models.weights_file import Weights, read_weights, weights_head
 __all__ = ["PUBLISHED", "data_folder", "find_weights", "list_weights", "load_weights"]
 
 #: Models that come with the package.
-SHIPPED = {"default": Path(__file__).with_name("restore_default.safetensors")}
+SHIPPED = {
+    "default": Path(__file__).with_name("restore_default.safetensors"),
+    "airpi": Path(__file__).with_name("airpi_default.safetensors"),
+}
 
 #: The published networks: high (hr) and low (lr) resolution, of three kinds of microscope.
 PUBLISHED = tuple(

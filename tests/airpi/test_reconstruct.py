@@ -1,0 +1,171 @@
+"""Images by AIRPI: where atoms lie, what changes nothing, and what is refused."""
+
+import dask.array as da
+import numpy as np
+import pytest
+from atom_scans import peaks
+
+pytest.importorskip("torch")
+
+from stem_plugins import MissingCalibrationError, ssb
+from stem_plugins.airpi import tiles
+from stem_plugins.airpi.reconstruct import airpi, iter_airpi
+
+from .conftest import PLACES, SIDE, STEP, atom_scan
+
+
+def phase_of(scan, model, **options):
+    return np.asarray(airpi(scan.data, scan.acquisition, model=model, threads=1, **options).phase)
+
+
+def test_an_untaught_network_leaves_direct_ptychography_as_it_is(atoms, untaught):
+    phase = phase_of(atoms, untaught)
+    direct = np.angle(ssb(atoms.data, atoms.acquisition))
+    assert phase.shape == (2 * SIDE, 2 * SIDE)
+    assert np.corrcoef(phase[::2, ::2].ravel(), direct.ravel())[0, 1] > 0.995
+    assert np.polyfit(direct.ravel(), phase[::2, ::2].ravel(), 1)[0] == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "calibration",
+    [
+        {},
+        {"scan_rotation": 70.0, "flip_y": True},
+        {"center": (22.2, 26.9)},
+        {"diffraction_step": (1.9, 2.2), "scan_rotation": -120.0},
+    ],
+)
+def test_atoms_are_where_they_were_put(untaught, calibration):
+    scan = atom_scan(**calibration)
+    result = airpi(scan.data, scan.acquisition, model=untaught, threads=1)
+    assert result.sampling == pytest.approx((STEP / 2, STEP / 2))
+    assert result.origin == (0, 0)
+    assert result.object.dtype == np.complex64
+    found = peaks(result.phase, result.sampling)
+    np.testing.assert_allclose(found, sorted(PLACES.tolist()), atol=0.15)
+
+
+@pytest.mark.parametrize("chunks", [(5, 32, 50, 48), (32, 7, 25, 48), -1])
+def test_lazy_data_give_the_same(atoms, taught, chunks):
+    expected = airpi(atoms.data, atoms.acquisition, model=taught, threads=1)
+    lazy = airpi(
+        da.from_array(np.asarray(atoms.data), chunks=chunks), atoms.acquisition, model=taught
+    )
+    assert isinstance(lazy.object, da.Array)
+    np.testing.assert_allclose(lazy.object.compute(), expected.object, atol=1e-5)
+
+
+def test_strips_make_the_whole(atoms, taught):
+    expected = phase_of(atoms, taught)
+    parts = list(iter_airpi(atoms.data, atoms.acquisition, model=taught, threads=1))
+    whole = np.concatenate([part for _, part in parts])
+    np.testing.assert_allclose(whole - whole.mean(), expected, atol=1e-5)
+    assert parts[-1][0].stop == len(expected)
+
+
+def test_tiles_change_next_to_nothing(untaught, monkeypatch):
+    scan = atom_scan(side=56)
+    monkeypatch.setattr(tiles, "CORE", 56)
+    whole = phase_of(scan, untaught)
+    monkeypatch.setattr(tiles, "CORE", 28)
+    assert len(list(tiles.strips(56))) == 2
+    tiled = phase_of(scan, untaught)
+    assert np.corrcoef(whole.ravel(), tiled.ravel())[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("oversample", [1, 3, 4])
+def test_pixels_are_as_many_as_asked_for(atoms, untaught, oversample):
+    result = airpi(atoms.data, atoms.acquisition, model=untaught, oversample=oversample, threads=1)
+    assert result.object.shape == result.coverage.shape == (oversample * SIDE,) * 2
+    found = peaks(result.phase, result.sampling)
+    np.testing.assert_allclose(found, sorted(PLACES.tolist()), atol=0.2)
+
+
+def test_boxes_of_patterns_keep_places(untaught):
+    scan = atom_scan(side=72, scan_step=STEP / 2)
+    result = airpi(scan.data, scan.acquisition, model=untaught, repeat=2, threads=1)
+    assert result.repeat == 2
+    found = peaks(result.phase, result.sampling) + np.array(result.origin)
+    np.testing.assert_allclose(found, sorted((PLACES).tolist()), atol=0.2)
+    fine = atom_scan(side=40, scan_step=STEP / 4)
+    chosen = airpi(fine.data, fine.acquisition, model=untaught, threads=1)
+    assert chosen.repeat == 2
+    assert "finer than the network knows" in chosen.notes[0]
+
+
+def test_the_coverage_is_one_inside_and_half_at_edges(atoms, untaught):
+    coverage = airpi(atoms.data, atoms.acquisition, model=untaught, threads=1).coverage
+    assert coverage[20:50, 20:50] == pytest.approx(1.0, abs=0.03)
+    # Half of the probes, and half of those that stand on the edge itself.
+    assert 0.55 < coverage[0, 30] < 0.85
+    assert coverage[0, 0] == pytest.approx(coverage[0, 30] ** 2, abs=0.05)
+
+
+def test_empty_patterns_are_flat(untaught, atoms):
+    data = np.array(atoms.data)
+    data[:, 16:] = 0
+    found = airpi(data, atoms.acquisition, model=untaught, threads=1).phase
+    assert np.isfinite(found).all()
+    with pytest.raises(ValueError, match="no counts"):
+        airpi(np.zeros_like(data), atoms.acquisition, model=untaught)
+
+
+@pytest.mark.parametrize("name", ["beam_energy", "convergence_angle", "scan_step"])
+def test_missing_calibration_is_named(atoms, untaught, name):
+    with pytest.raises(MissingCalibrationError, match=name):
+        airpi(atoms.data, atoms.acquisition.replace(**{name: None}), model=untaught)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "words"),
+    [
+        ({"scan_step": 4.0}, "share too little"),
+        ({"defocus": 3000.0}, "outside the range"),
+        (
+            {"convergence_angle": 30.0, "diffraction_step": 1.15, "scan_step": 0.2},
+            "does not lie on",
+        ),
+        ({"diffraction_step": 1.1}, "One of the two is wrong"),
+        ({"diffraction_step": 15.0}, "at least 2 are needed"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*outside the range")
+def test_calibrations_that_cannot_be_are_refused(atoms, untaught, calibration, words):
+    with pytest.raises(ValueError, match=words):
+        airpi(atoms.data, atoms.acquisition.replace(**calibration), model=untaught)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "words"),
+    [
+        ({"scan_step": 0.6}, "features that look like atoms may be none"),
+        ({"defocus": 80.0}, "outside the range"),
+        ({"diffraction_step": 2.2}, "by convergence_angle / diffraction_step"),
+        ({"center": (20.0, 24.0)}, "which is used"),
+    ],
+)
+def test_calibrations_that_are_doubtful_are_named(atoms, untaught, calibration, words):
+    with pytest.warns(UserWarning, match=words):
+        airpi(atoms.data, atoms.acquisition.replace(**calibration), model=untaught)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"repeat": 0}, "repeat"),
+        ({"oversample": 1.5}, "oversample"),
+        ({"device": "abacus"}, "device"),
+        ({"model": "missing"}, "no model"),
+        ({"repeat": 10}, "at least 40"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(atoms, untaught, options, words):
+    with pytest.raises(ValueError, match=words):
+        airpi(atoms.data, atoms.acquisition, **{"model": untaught, **options})
+
+
+def test_patterns_that_are_no_numbers_are_refused(atoms, untaught):
+    data = np.array(atoms.data, np.float32)
+    data[1, 1, 25, 24] = np.nan  # which the first look misses
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        airpi(data, atoms.acquisition, model=untaught)
