@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from stem_plugins.airpi.spatial_network import DESIGN, DESIGN_VERSION, SpatialNetwork
 from stem_plugins.models import save_weights
+from stem_plugins.rapid_phase_imaging.spatial_network import DESIGN, DESIGN_VERSION, SpatialNetwork
 from stem_plugins.training.airpi_examples import Example, examples
 from stem_plugins.training.loop import Pace, Progress, State, load_checkpoint, train
 

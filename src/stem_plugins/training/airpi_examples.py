@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from stem_plugins.airpi.detector_cells import (
+from stem_plugins.rapid_phase_imaging.detector_cells import (
     CELLS,
     RINGS,
     SECTORS,
@@ -19,7 +19,12 @@ from stem_plugins.airpi.detector_cells import (
     cell_of,
     fine_angles,
 )
-from stem_plugins.airpi.inputs import ABERRATIONS, ScanConditions, ScanInputs, scan_inputs
+from stem_plugins.rapid_phase_imaging.inputs import (
+    ABERRATIONS,
+    ScanConditions,
+    ScanInputs,
+    scan_inputs,
+)
 from stem_plugins.training.airpi_library import read_scans
 from stem_plugins.training.airpi_scans import CleanScan
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stem_plugins.airpi.detector_cells import CELLS, FINE, SECTORS, cell_of
 from stem_plugins.optics.electrons import wavelength
+from stem_plugins.rapid_phase_imaging.detector_cells import CELLS, FINE, SECTORS, cell_of
 from stem_plugins.simulation.batched_scan import (
     ANGLE,
     CUTOFF,

@@ -15,18 +15,23 @@ import scipy.ndimage
 import torch
 from numpy.typing import NDArray
 
-from stem_plugins.airpi.checks import Survey, survey
-from stem_plugins.airpi.detector_cells import CELLS, SECTORS
-from stem_plugins.airpi.inputs import ScanConditions, ScanInputs, conditions_of, scan_inputs
-from stem_plugins.airpi.reduction import Reduction, plan_reduction, reduce_patterns
-from stem_plugins.airpi.result import AirpiResult
-from stem_plugins.airpi.spatial_network import DESIGN, DESIGN_VERSION, SpatialNetwork
-from stem_plugins.airpi.tiles import MULTIPLE, Tile, strips
 from stem_plugins.lazy.blocks import is_lazy
 from stem_plugins.lazy.processors import torch_device, torch_threads
 from stem_plugins.models import check_tensors, find_weights, load_weights
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.probe import probe
+from stem_plugins.rapid_phase_imaging.checks import Survey, survey
+from stem_plugins.rapid_phase_imaging.detector_cells import CELLS, SECTORS
+from stem_plugins.rapid_phase_imaging.inputs import (
+    ScanConditions,
+    ScanInputs,
+    conditions_of,
+    scan_inputs,
+)
+from stem_plugins.rapid_phase_imaging.reduction import Reduction, plan_reduction, reduce_patterns
+from stem_plugins.rapid_phase_imaging.result import AirpiResult
+from stem_plugins.rapid_phase_imaging.spatial_network import DESIGN, DESIGN_VERSION, SpatialNetwork
+from stem_plugins.rapid_phase_imaging.tiles import MULTIPLE, Tile, strips
 
 if TYPE_CHECKING:
     import dask.array as da

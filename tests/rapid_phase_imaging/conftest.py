@@ -36,8 +36,12 @@ def atoms():
 def untaught(tmp_path_factory):
     """Weights of a network before its first step: it changes nothing of direct ptychography."""
     torch = pytest.importorskip("torch")
-    from stem_plugins.airpi.spatial_network import DESIGN, DESIGN_VERSION, SpatialNetwork
     from stem_plugins.models import save_weights
+    from stem_plugins.rapid_phase_imaging.spatial_network import (
+        DESIGN,
+        DESIGN_VERSION,
+        SpatialNetwork,
+    )
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "untaught.safetensors"
@@ -50,8 +54,12 @@ def untaught(tmp_path_factory):
 def taught(tmp_path_factory):
     """Weights that are random everywhere, so that whatever changes the input changes the image."""
     torch = pytest.importorskip("torch")
-    from stem_plugins.airpi.spatial_network import DESIGN, DESIGN_VERSION, SpatialNetwork
     from stem_plugins.models import save_weights
+    from stem_plugins.rapid_phase_imaging.spatial_network import (
+        DESIGN,
+        DESIGN_VERSION,
+        SpatialNetwork,
+    )
 
     torch.manual_seed(1)
     network = SpatialNetwork()

@@ -8,8 +8,8 @@ from atom_scans import peaks
 pytest.importorskip("torch")
 
 from stem_plugins import MissingCalibrationError, ssb
-from stem_plugins.airpi import tiles
-from stem_plugins.airpi.reconstruct import airpi, iter_airpi
+from stem_plugins.rapid_phase_imaging import tiles
+from stem_plugins.rapid_phase_imaging.reconstruct import airpi, iter_airpi
 
 from .conftest import PLACES, SIDE, STEP, atom_scan
 

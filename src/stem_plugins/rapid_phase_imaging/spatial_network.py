@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stem_plugins.airpi.inputs import CHANNELS, CONDITIONS, PHASE_UNIT
+from stem_plugins.rapid_phase_imaging.inputs import CHANNELS, CONDITIONS, PHASE_UNIT
 
 __all__ = ["DESIGN", "DESIGN_VERSION", "SpatialNetwork"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stem_plugins.airpi.detector_cells import (
+from stem_plugins.rapid_phase_imaging.detector_cells import (
     CELLS,
     COARSE,
     COARSE_CELLS,

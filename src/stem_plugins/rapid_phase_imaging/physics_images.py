@@ -13,9 +13,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from stem_plugins.airpi.detector_cells import FINE, fine_angles
 from stem_plugins.imaging.direct_ptychography import noise_to_signal
 from stem_plugins.imaging.overlap_kernel import Lens, add_overlaps, disc_amplitude
+from stem_plugins.rapid_phase_imaging.detector_cells import FINE, fine_angles
 
 __all__ = ["IMAGES", "PhysicsImages", "lens_in_units_of_aperture", "physics_images"]
 

@@ -8,7 +8,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from stem_plugins.airpi.detector_cells import (
+from stem_plugins.imaging.overlap_kernel import disc_amplitude
+from stem_plugins.optics.aberrations import aberration_coefficients
+from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.optics.electrons import wavelength
+from stem_plugins.rapid_phase_imaging.detector_cells import (
     CELLS,
     COARSE_CELLS,
     FINE,
@@ -16,15 +20,11 @@ from stem_plugins.airpi.detector_cells import (
     coarse_of_fine,
     fine_angles,
 )
-from stem_plugins.airpi.physics_images import (
+from stem_plugins.rapid_phase_imaging.physics_images import (
     IMAGES,
     lens_in_units_of_aperture,
     physics_images,
 )
-from stem_plugins.imaging.overlap_kernel import disc_amplitude
-from stem_plugins.optics.aberrations import aberration_coefficients
-from stem_plugins.optics.acquisition import Acquisition
-from stem_plugins.optics.electrons import wavelength
 
 __all__ = ["CHANNELS", "CONDITIONS", "ScanConditions", "ScanInputs", "conditions_of", "scan_inputs"]
 

@@ -1,4 +1,4 @@
-"""From patterns of any camera to the cells of `stem_plugins.airpi.detector_cells`.
+"""From patterns of any camera to the cells of `stem_plugins.rapid_phase_imaging.detector_cells`.
 
 Every detector pixel is turned (and mirrored) into the frame of the scan, divided by the aperture's
 angle, and shares its counts out to the cells that it lies on. That is done once, into a list of
@@ -13,8 +13,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from stem_plugins.airpi.detector_cells import CELLS, FINE, LARGEST_ANGLE, SECTORS, cell_of
 from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.rapid_phase_imaging.detector_cells import (
+    CELLS,
+    FINE,
+    LARGEST_ANGLE,
+    SECTORS,
+    cell_of,
+)
 from stem_plugins.simulation.specimen import detector_frame
 
 __all__ = ["Reduction", "plan_reduction", "reduce_patterns"]

@@ -8,7 +8,7 @@ into each other when patterns are turned by 90° or mirrored.
 
 One definition serves training, where simulated patterns have a fine cell for a pixel, and
 reconstruction, where pixels of any size, turned and mirrored, share their counts out to the cells
-that they lie on (`stem_plugins.airpi.reduction`).
+that they lie on (`stem_plugins.rapid_phase_imaging.reduction`).
 """
 
 from __future__ import annotations

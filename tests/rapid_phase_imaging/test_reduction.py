@@ -6,8 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stem_plugins import Acquisition
-from stem_plugins.airpi.detector_cells import CELLS, FINE, SECTORS, cell_of, fine_angles
-from stem_plugins.airpi.reduction import plan_reduction, reduce_patterns
+from stem_plugins.rapid_phase_imaging.detector_cells import (
+    CELLS,
+    FINE,
+    SECTORS,
+    cell_of,
+    fine_angles,
+)
+from stem_plugins.rapid_phase_imaging.reduction import plan_reduction, reduce_patterns
 
 
 def acquisition(**options):
