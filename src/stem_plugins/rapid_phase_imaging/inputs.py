@@ -30,16 +30,16 @@ __all__ = ["CHANNELS", "CONDITIONS", "ScanConditions", "ScanInputs", "conditions
 
 #: Channels of the network's input, and numbers that describe the scan as a whole.
 CHANNELS = COARSE_CELLS + SECTORS + IMAGES
-CONDITIONS = 12
+CONDITIONS = 13
 
-#: Contrast of a cell that counts as one where there is no noise.
-CONTRAST = 0.15
+#: Contrast of a cell for a phase of 1 rad, about; and the smallest phase that counts as one [rad].
+CONTRAST, SMALLEST_SCALE = 0.5, 0.01
+
+#: Largest number that the network sees.
+LARGEST = 12.0
 
 #: Electrons per pattern from which on more make no difference.
 MANY_ELECTRONS = 1e6
-
-#: Phase that counts as one [rad].
-PHASE_UNIT = 0.3
 
 #: Aberrations that the network knows, and their multiplicities.
 ABERRATIONS = {"C10": 0, "C12": 2, "C21": 1, "C23": 3, "C30": 0}
@@ -68,7 +68,7 @@ class ScanConditions:
     aberrations: tuple[complex, ...] = (0j,) * len(ABERRATIONS)
 
     def numbers(self) -> NDArray[np.float32]:
-        """Return what the network is told, (`CONDITIONS`,)."""
+        """Return what the network is told beside the scale, (`CONDITIONS` - 1,)."""
         c10, c12, c21, c23, c30 = self.aberrations
         step_y, step_x = self.scan_step
         return np.array(
@@ -133,13 +133,16 @@ class ScanInputs:
     conditions
         (`CONDITIONS`,).
     base
-        Direct ptychography at the positions and halfway between them [rad], (2 y, 2 x): what the
-        network corrects.
+        Direct ptychography at the positions and halfway between them, (2 y, 2 x): what the network
+        corrects, in units of `scale`.
+    scale
+        Root mean square of direct ptychography [rad]: weak and strong specimens look alike.
     """
 
     channels: NDArray[np.float32]
     conditions: NDArray[np.float32]
     base: NDArray[np.float32]
+    scale: float
 
 
 def scan_inputs(cells: NDArray[np.floating], conditions: ScanConditions) -> ScanInputs:
@@ -157,6 +160,7 @@ def scan_inputs(cells: NDArray[np.floating], conditions: ScanConditions) -> Scan
     physics = physics_images(
         cells[:CELLS], lens=lens, scan_step=conditions.scan_step, electrons=electrons
     )
+    scale = float(np.hypot(physics.images[0].std(), SMALLEST_SCALE))
     _, y, x = cells.shape
     channels = np.empty((CHANNELS, y, x), np.float32)
     coarse = channels[:COARSE_CELLS]
@@ -164,14 +168,17 @@ def scan_inputs(cells: NDArray[np.floating], conditions: ScanConditions) -> Scan
     for fine, number in enumerate(coarse_of_fine()):
         coarse[number] += cells[fine]
     vacuum, share = _vacuum()
-    # Contrast in units of what is seen: of the specimen, or of the noise where that is larger.
+    # In units of what is seen: of the specimen's contrast, or of the noise where that is larger.
+    size = share * math.hypot(CONTRAST * scale, 1 / math.sqrt(share * conditions.electrons))
     coarse -= vacuum[:, None, None]
-    coarse /= share * np.hypot(CONTRAST, 1 / math.sqrt(share * conditions.electrons))
-    sectors = channels[COARSE_CELLS : COARSE_CELLS + SECTORS]
-    size = share * np.hypot(CONTRAST, 1 / math.sqrt(share * conditions.electrons))
-    np.divide(cells[CELLS:], size, out=sectors)
-    channels[COARSE_CELLS + SECTORS :] = physics.images / PHASE_UNIT
-    return ScanInputs(channels, conditions.numbers(), physics.finer)
+    coarse /= size
+    np.divide(cells[CELLS:], size, out=channels[COARSE_CELLS : COARSE_CELLS + SECTORS])
+    # What noise there is beyond the scale tells little by its size.
+    noisy = physics.images.std(axis=(1, 2), keepdims=True)
+    channels[COARSE_CELLS + SECTORS :] = physics.images / np.maximum(scale, noisy)
+    np.clip(channels, -LARGEST, LARGEST, out=channels)
+    told = np.append(conditions.numbers(), np.float32(math.log(scale) / 2 + 1))
+    return ScanInputs(channels, told, physics.finer / scale, scale)
 
 
 def _vacuum() -> tuple[NDArray[np.float32], float]:

@@ -296,7 +296,7 @@ def _draw(counts: NDArray[np.float32], task: _Task) -> NDArray[np.float32]:
             torch.from_numpy(inputs.conditions)[None].to(task.device),
             torch.from_numpy(inputs.base)[None].to(task.device),
         )
-    phase: NDArray[np.float32] = found[0].cpu().numpy()
+    phase: NDArray[np.float32] = found[0].cpu().numpy() * np.float32(inputs.scale)
     return phase[: POINTS * rows, : POINTS * columns]
 
 
@@ -308,7 +308,7 @@ def _padded(inputs: ScanInputs) -> ScanInputs:
         return inputs
     channels = np.pad(inputs.channels, ((0, 0), (0, more[0]), (0, more[1])), mode="edge")
     base = np.pad(inputs.base, ((0, POINTS * more[0]), (0, POINTS * more[1])), mode="edge")
-    return ScanInputs(channels, inputs.conditions, base)
+    return dataclasses.replace(inputs, channels=channels, base=base)
 
 
 def _lazy(data: da.Array, task: _Task) -> da.Array:

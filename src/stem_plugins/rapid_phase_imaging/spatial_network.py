@@ -2,8 +2,8 @@
 
 A linear map turns the cells of each pattern into 32 numbers, learned virtual detectors; a U-Net
 over the scan looks at these and at images by direct ptychography, knows dose, step and lens, and
-draws a correction and a gate at the scan positions and halfway between them. Where the gate closes,
-direct ptychography stays as it is. There are no normalisation layers.
+draws a correction at the scan positions and halfway between them. There are no normalisation
+layers, and no gate: one that was tried closed in the first minutes of training and never opened.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stem_plugins.rapid_phase_imaging.inputs import CHANNELS, CONDITIONS, PHASE_UNIT
+from stem_plugins.rapid_phase_imaging.inputs import CHANNELS, CONDITIONS
 
 __all__ = ["DESIGN", "DESIGN_VERSION", "SpatialNetwork"]
 
@@ -56,7 +56,7 @@ class SpatialNetwork(nn.Module):
             for width, wider in itertools.pairwise(widths)
         )
         self.up = nn.ModuleList(_Level(width) for width in widths[:-1])
-        self.last = nn.Conv2d(widths[0], 8, 3, padding=1)
+        self.last = nn.Conv2d(widths[0], 4, 3, padding=1)
         nn.init.zeros_(self.last.weight)
         assert self.last.bias is not None
         nn.init.zeros_(self.last.bias)
@@ -64,7 +64,7 @@ class SpatialNetwork(nn.Module):
     def forward(
         self, channels: torch.Tensor, conditions: torch.Tensor, base: torch.Tensor
     ) -> torch.Tensor:
-        """Return the phase [rad] at the positions and between them.
+        """Return the phase at the positions and between them, in the unit of the base.
 
         Parameters
         ----------
@@ -83,8 +83,7 @@ class SpatialNetwork(nn.Module):
             kept.append(image)
         for number in reversed(range(len(self.up))):
             image = self.up[number](self.finer[number](image) + kept[number], told)
-        correction, gate = functional.pixel_shuffle(self.last(image), 2).unbind(1)
-        return base + PHASE_UNIT * torch.sigmoid(gate) * correction
+        return base + functional.pixel_shuffle(self.last(image), 2)[:, 0]
 
 
 class _Level(nn.Module):

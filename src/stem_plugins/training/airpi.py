@@ -21,12 +21,12 @@ __all__ = ["AirpiTraining", "Batch", "airpi_loss", "train_airpi"]
 #: Files of the library that are for validation, the first ones.
 VALIDATION_FILES = 1
 
-#: Power of the phase that is nothing [rad²]: below it no structure is looked for.
-NOTHING = 4e-4
+#: Power of the phase, in the unit of direct ptychography, below which no structure is looked for.
+NOTHING = 0.03
 
 
 #: How fast is learned, unless told otherwise.
-PACE = Pace(learning_rate=2e-3, average=0.999)
+PACE = Pace(learning_rate=1e-3, average=0.999)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ def airpi_loss(phase: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     phase, truth
-        Found and true phases [rad], (scans, y, x); offsets do not count.
+        Found and true phases in any unit of the scan, (scans, y, x); offsets do not count.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def airpi_loss(phase: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     sought = truth - truth.mean(dim=(1, 2), keepdim=True)
     power, variance = found.square().mean(dim=(1, 2)), sought.square().mean(dim=(1, 2))
     common = (found * sought).mean(dim=(1, 2))
-    unexplained = variance - common.square() / (power + 1e-6)
+    unexplained = variance - common.square() / (power + 1e-9)
     error = (found - sought).square().mean(dim=(1, 2))
     share = (0.6 * unexplained + 0.4 * error) / (variance + NOTHING)
     return torch.log(share + 1e-3).mean()
@@ -194,7 +194,7 @@ def _batch(drawn: list[Example]) -> Batch:
         stacked([one.inputs.channels for one in drawn]),
         stacked([one.inputs.conditions for one in drawn]),
         stacked([one.inputs.base for one in drawn]),
-        stacked([one.phase for one in drawn]),
+        stacked([one.phase / np.float32(one.inputs.scale) for one in drawn]),
     )
 
 
