@@ -307,6 +307,8 @@ def _reconstruct(
             callback=show,
             checkpoint=state,
             checkpoint_minutes=arguments.checkpoint_minutes,
+            # Existing results were looked at before.
+            overwrite_checkpoint=arguments.overwrite or arguments.resume,
             **options,
         )
     if interrupted():

@@ -9,9 +9,6 @@ C. Ophus, Microscopy and Microanalysis (2025)).
 from __future__ import annotations
 
 import dataclasses
-import os
-import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +17,12 @@ import numpy as np
 
 from stem_plugins.lazy.processors import torch_device, torch_threads
 from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.ptychography.checkpoint import Checkpoint, loaded
+from stem_plugins.ptychography.history import History, provenance
 from stem_plugins.ptychography.preparation import prepare
-from stem_plugins.ptychography.processes import agree, is_first, process_count
+from stem_plugins.ptychography.processes import agree, process_count
 from stem_plugins.ptychography.progress import Progress
-from stem_plugins.ptychography.result import SUFFIX, PtychographyResult, load_ptychography
+from stem_plugins.ptychography.result import PtychographyResult
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -47,6 +46,7 @@ def iterative_ptychography(
     resume: PtychographyResult | str | Path | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_minutes: float = 10.0,
+    overwrite_checkpoint: bool = False,
     **options: Any,
 ) -> PtychographyResult:
     """Reconstruct the phase of a specimen and the probe from a scan of patterns.
@@ -78,11 +78,15 @@ def iterative_ptychography(
         Called with a `Progress` after every batch and iteration; it ends the reconstruction by
         returning True. What it raises ends it with nothing.
     resume
-        A result, or its file, to go on from, with its own options; `iterations` may be given anew.
+        A result, or its file, to go on from, with its own options; `iterations` may be given anew,
+        and one that has stopped early goes on, too.
     checkpoint
-        File (``.h5``) that the state is written to every `checkpoint_minutes`, and at the end.
+        File (``.h5``) that the state is written to every `checkpoint_minutes`, and at the end. One
+        that exists is refused, unless it is the one that is resumed.
     checkpoint_minutes
         Between two writings.
+    overwrite_checkpoint
+        Let it replace any file, which stays until the first checkpoint is complete.
     **options
         Fields of `stem_plugins.ptychography.choices.Choices`:
 
@@ -108,7 +112,7 @@ def iterative_ptychography(
         regularization : Regularization
             What else is asked of object and probe; nothing by default.
         iterations : int
-            Passes over the patterns, at most.
+            Passes over the patterns, at most, without those of the first guess.
         polish : int
             Pixelated iterations after those of the network.
         held_out : float
@@ -139,7 +143,10 @@ def iterative_ptychography(
     MissingCalibrationError
         A needed calibration value is unknown.
     ValueError
-        Data, calibration or options cannot be used, or the checkpoint is one of other data.
+        Data, calibration or options cannot be used, what is to be resumed is one of other data or
+        has done all that is asked for, or the checkpoint exists.
+    TypeError
+        An argument is of another type.
 
     Warns
     -----
@@ -174,6 +181,8 @@ def iterative_ptychography(
     >>> round(float(y * found.sampling[0])), round(float(x * found.sampling[1]))
     (6, 7)
     """
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of a Progress, not {callback!r}.")
     last: Progress | None = None
     stopped = ""
     wish = False
@@ -196,6 +205,7 @@ def iterative_ptychography(
             resume=resume,
             checkpoint=checkpoint,
             checkpoint_minutes=checkpoint_minutes,
+            overwrite_checkpoint=overwrite_checkpoint,
             watch=watch,
             **options,
         )
@@ -212,26 +222,13 @@ def iterative_ptychography(
             if last is None:
                 raise
         if last is None:
-            raise ValueError(
-                "Stopped before the first iteration: there is nothing to return."
-                if stopped
-                else _all_done(resume)
-            )
+            raise ValueError("Stopped before the first iteration: there is nothing to return.")
         result = last.result()
         if stopped:
             result = dataclasses.replace(result, stopped=stopped)
-            if checkpoint is not None and is_first():
-                _keep(result, checkpoint)
+            if checkpoint is not None:
+                Checkpoint(Path(checkpoint), checkpoint_minutes).keep(result)
     return result
-
-
-def _all_done(resume: PtychographyResult | str | Path | None) -> str:
-    before = load_ptychography(resume) if isinstance(resume, (str, Path)) else resume
-    assert before is not None
-    return (
-        f"The reconstruction to resume has done all of its {len(before.losses)} iterations "
-        f"({before.stopped}); ask for more iterations."
-    )
 
 
 class _StopAsked(Exception):
@@ -250,6 +247,7 @@ def iterate_ptychography(
     resume: PtychographyResult | str | Path | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_minutes: float = 10.0,
+    overwrite_checkpoint: bool = False,
     watch: Callable[[Progress], None] | None = None,
     **options: Any,
 ) -> Iterator[Progress]:
@@ -258,7 +256,8 @@ def iterate_ptychography(
     Parameters
     ----------
     data, acquisition, mask, scan_mask, probe, vacuum, device, resume
-        As for `iterative_ptychography`, as are `checkpoint`, `checkpoint_minutes` and the options.
+        As for `iterative_ptychography`, as are `checkpoint`, `checkpoint_minutes`,
+        `overwrite_checkpoint` and the options.
     watch
         Called after every batch; what it raises ends the reconstruction.
 
@@ -267,9 +266,16 @@ def iterate_ptychography(
     Progress
         After every iteration.
     """
-    before = load_ptychography(resume) if isinstance(resume, (str, Path)) else resume
-    if checkpoint is not None:
-        _check_checkpoint(Path(checkpoint), checkpoint_minutes)
+    if not isinstance(acquisition, Acquisition):
+        raise TypeError(
+            "acquisition must be an Acquisition, such as Acquisition(beam_energy=200, ...), not "
+            f"{type(acquisition).__name__}; Acquisition.from_dict() makes one of a dict."
+        )
+    kept = Checkpoint.checked(checkpoint, checkpoint_minutes)
+    before = loaded(resume)
+    if not overwrite_checkpoint:
+        kept.check_nothing_is_lost(resume)
+    made = provenance(vacuum=vacuum, probe=probe, mask=mask, scan_mask=scan_mask)
     run = prepare(
         data,
         acquisition,
@@ -281,37 +287,12 @@ def iterate_ptychography(
         before=before,
         options=options,
     )
-    written = time.monotonic()
-    for progress in run.iterations(watch):
-        yield progress
-        late = time.monotonic() - written > 60 * checkpoint_minutes
-        if checkpoint is not None and late and is_first():
-            _keep(progress.result(), checkpoint)
-            written = time.monotonic()
-    if checkpoint is not None and is_first():
-        _keep(run.result(), checkpoint)
-
-
-def _check_checkpoint(path: Path, minutes: float) -> None:
-    """Refuse before the reconstruction what could not be written after it."""
-    if not isinstance(minutes, (int, float)) or not minutes > 0:
-        raise ValueError(f"checkpoint_minutes must be a number above zero, not {minutes!r}.")
-    if path.suffix != SUFFIX:
-        raise ValueError(f"A checkpoint is written as {SUFFIX}, not as {path.name!r}.")
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ValueError(
-            f"The checkpoint {path} cannot be written: give a file in a folder that exists and can "
-            "be written."
-        )
-
-
-def _keep(result: PtychographyResult, path: str | Path) -> None:
-    """Write a checkpoint; what goes wrong with it must not cost the reconstruction."""
-    try:
-        result.save(path, overwrite=True)
-    except OSError as error:
-        warnings.warn(
-            f"The checkpoint {path} could not be written ({error.strerror or error}); the "
-            "reconstruction goes on without.",
-            stacklevel=3,
-        )
+    history = History(run, before, made if before is None else before.provenance)
+    history.take_up(options)
+    for progress in run.iterations(watch and (lambda now: watch(history.told(now)))):
+        history.count(progress)
+        yield history.told(progress)
+        if kept.is_due():
+            kept.keep(history.result())
+    if kept.path is not None:
+        kept.keep(history.result())

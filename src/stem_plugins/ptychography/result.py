@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["PtychographyResult", "load_ptychography"]
 
-#: Of the file; a newer one than this program knows is refused.
-FORMAT = 1
+#: Of the file; a newer one than this program knows is refused, and one without digest, too.
+FORMAT = 2
 SUFFIX = ".h5"
+
+#: Attributes of the file: what is no array, as JSON, and the SHA-256 of it and of all arrays.
+DESCRIPTION, DIGEST = "stem_plugins_ptychography", "stem_plugins_sha256"
+
+#: Kinds of numbers that a result has; a damaged file may tell of others.
+NUMBERS = "biufc"
 
 #: Arrays of the result that stand in the file under their own names.
 ARRAYS = (
@@ -73,6 +80,10 @@ class PtychographyResult:
         the last row and to the last column; aberrations [rad at the aperture's edge].
     state
         What `iterative_ptychography` needs to go on; empty where it was not kept.
+    provenance
+        How it was made, kept over a resume: the versions of ``stem_plugins`` and ``torch``, when it
+        was ``begun`` (ISO 8601, with time zone), and whether a ``vacuum`` pattern, a ``probe``, a
+        ``mask`` and a ``scan_mask`` were given.
     """
 
     slices: NDArray[np.float32]
@@ -91,6 +102,7 @@ class PtychographyResult:
     stopped: str
     refined: Mapping[str, list[float]] = dataclasses.field(default_factory=dict)
     state: Mapping[str, NDArray] = dataclasses.field(default_factory=dict, repr=False)
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def origin(self) -> tuple[float, float]:
@@ -158,28 +170,46 @@ class PtychographyResult:
         return path
 
     def _write(self, file: h5py.File) -> None:
-        description = {
-            "format": FORMAT,
-            "sampling": self.sampling,
-            "probe_sampling": self.probe_sampling,
-            "slice_thickness": self.slice_thickness,
-            "acquisition": self.acquisition.to_dict(),
-            "settings": dict(self.settings),
-            "stopped": self.stopped,
-            "refined": dict(self.refined),
-        }
-        file.attrs["stem_plugins_ptychography"] = json.dumps(description)
-        for name in ARRAYS:
-            array = getattr(self, name)
-            if array is not None:
-                _write_array(file, name, array)
-        for name, array in self.state.items():
-            _write_array(file, f"state/{name}", array)
+        description, arrays = self._description(), self._arrays()
+        file.attrs[DESCRIPTION] = description
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array)
+        file.attrs[DIGEST] = _digest(description, arrays.items())
+
+    def digest(self) -> str:
+        """SHA-256 of everything, as the file has it: two with the same one are equal."""
+        return _digest(self._description(), self._arrays().items())
+
+    def _description(self) -> str:
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "sampling": self.sampling,
+                "probe_sampling": self.probe_sampling,
+                "slice_thickness": self.slice_thickness,
+                "acquisition": self.acquisition.to_dict(),
+                "settings": dict(self.settings),
+                "stopped": self.stopped,
+                "refined": dict(self.refined),
+                "provenance": dict(self.provenance),
+            }
+        )
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by their names in the file, none of them copied."""
+        named = {name: getattr(self, name) for name in ARRAYS}
+        named |= {f"state/{name}": array for name, array in self.state.items()}
+        return {name: np.asarray(array) for name, array in named.items() if array is not None}
 
 
-def _write_array(file: h5py.File, name: str, array: np.ndarray) -> None:
-    """Write an array with checksums, so that a damaged file is noticed when it is read."""
-    file.create_dataset(name, data=array, fletcher32=bool(np.ndim(array) and np.size(array)))
+def _digest(description: str, arrays: Iterable[tuple[str, np.ndarray]]) -> str:
+    """SHA-256 of the description, and of name, type, shape and bytes of every array."""
+    found = hashlib.sha256(description.encode())
+    for name, array in sorted(arrays, key=lambda one: one[0]):
+        # Zeros, which no text holds, keep what follows one another apart.
+        found.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
 
 
 def load_ptychography(path: str | Path) -> PtychographyResult:
@@ -194,43 +224,69 @@ def load_ptychography(path: str | Path) -> PtychographyResult:
     ------
     FileNotFoundError
         There is no such file.
+    OSError
+        It may not be read.
     ValueError
-        It holds no reconstruction, is damaged, or was written by a newer version.
+        It holds no reconstruction, is damaged, or was written by another version.
     """
-    import h5py
-
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no {path}.")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the file of a reconstruction ({SUFFIX}).")
+    # Who may not read it is told so, and not that it is damaged.
+    with path.open("rb"):
+        pass
     try:
-        with h5py.File(path, "r") as file:
-            return _read(file, path)
-    except OSError as error:
-        raise ValueError(f"{path.name} is no HDF5 file, or damaged.") from error
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        description, arrays = _content(path)
+        if description["format"] == FORMAT:
+            return _result(description, arrays)
+        newer = description["format"] > FORMAT
+    # Whatever HDF5, JSON and the calibration say of what is no longer as it was written.
+    except Exception as error:
         raise ValueError(
-            f"{path.name} is damaged: a part of its description is missing."
+            f"{path.name} is damaged, or holds no reconstruction that iterative_ptychography() has "
+            "written. Use another copy of it, or reconstruct anew without resume."
         ) from error
+    raise ValueError(
+        f"{path.name} was written by a newer version of stem-plugins. Update to read it."
+        if newer
+        else f"{path.name} was written by an older version of stem-plugins, whose files do not "
+        "tell whether they are damaged. Reconstruct anew without resume."
+    )
 
 
-def _read(file: h5py.File, path: Path) -> PtychographyResult:
-    written = file.attrs.get("stem_plugins_ptychography")
-    if written is None:
-        raise ValueError(
-            f"{path.name} holds no reconstruction that iterative_ptychography() has written."
-        )
-    description = json.loads(written)
-    if description["format"] > FORMAT:
-        raise ValueError(
-            f"{path.name} was written by a newer version of stem-plugins. Update to read it."
-        )
-    missing = [name for name in ARRAYS if name not in file and name != "absorption"]
-    if missing:
-        raise ValueError(f"{path.name} is damaged: {', '.join(missing)} is missing.")
-    arrays: dict[str, Any] = {name: file[name][()] if name in file else None for name in ARRAYS}
-    state = {name: array[()] for name, array in file["state"].items()} if "state" in file else {}
+def _content(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Everything in a file, once it is known to be what was written."""
+    import h5py
+
+    arrays: dict[str, np.ndarray] = {}
+    # Arrays that claim to be larger than their file would be made of nothing.
+    room = path.stat().st_size
+
+    def take(name: str, item: h5py.Dataset | h5py.Group) -> None:
+        nonlocal room
+        if isinstance(item, h5py.Dataset):
+            room -= item.nbytes
+            if room < 0 or item.dtype.kind not in NUMBERS:
+                raise ValueError(f"{name} is none of a result's arrays")
+            arrays[name] = np.asarray(item[()])
+
+    with h5py.File(path, "r") as file:
+        written, digest = file.attrs[DESCRIPTION], file.attrs.get(DIGEST)
+        if digest is None and json.loads(written)["format"] == 1:
+            return {"format": 1}, {}
+        file.visititems(take)
+    if digest != _digest(written, arrays.items()):
+        raise ValueError("the content is not that of which the digest was made")
+    return json.loads(written), arrays
+
+
+def _result(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> PtychographyResult:
+    always: dict[str, Any] = {name: arrays[name] for name in ARRAYS if name != "absorption"}
     return PtychographyResult(
-        **arrays,
+        **always,
+        absorption=arrays.get("absorption"),
         sampling=tuple(description["sampling"]),
         probe_sampling=tuple(description["probe_sampling"]),
         slice_thickness=description["slice_thickness"],
@@ -238,5 +294,10 @@ def _read(file: h5py.File, path: Path) -> PtychographyResult:
         settings=description["settings"],
         stopped=description["stopped"],
         refined=description["refined"],
-        state=state,
+        state={
+            name.removeprefix("state/"): array
+            for name, array in arrays.items()
+            if name.startswith("state/")
+        },
+        provenance=description["provenance"],
     )
