@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+import tomllib
 
 import numpy as np
 import pytest
@@ -114,3 +115,40 @@ def test_only_the_same_data_and_options_are_resumed(
     assert (out / "atoms_dgp.h5").read_bytes() == before
     (out / "atoms_dgp.h5").write_bytes(b"no state")
     assert "damaged" in fails(*run, *QUICK, "--resume")
+
+
+def test_a_refused_resume_changes_no_file_and_another_keeps_what_was_chosen(
+    works, fails, atoms, out
+):
+    works("dgp", atoms, "-o", out, *QUICK)
+    before = contents(out)
+    chosen = load_ptychography(out / "atoms_dgp.h5").settings["chosen"]
+    assert chosen
+    for words in ((), ("--iterations", 2)):
+        line = fails("dgp", atoms, "-o", out, *QUICK[:2], *QUICK[4:], "--resume", *words)
+        assert "has done 5 of the 5 iterations" in line
+        assert "at least 6" in line
+        assert contents(out) == before
+    text, _ = works("dgp", atoms, "-o", out, *QUICK[:2], *QUICK[4:], "--resume", "--iterations", 6)
+    record = tomllib.loads((out / "atoms_dgp_record.toml").read_text(encoding="utf-8"))
+    assert record["parameters"]["chosen"] == chosen
+    for words in chosen:
+        assert f"chosen: {words}" in text
+        assert f"chosen: {words}" in record["notes"]
+
+
+def test_what_is_to_be_overwritten_stays_until_there_is_something_new(
+    works, atoms, out, tmp_path, interrupted
+):
+    works("dgp", atoms, "-o", out, *QUICK)
+    before = contents(out)
+    parameters = tmp_path / "batches.toml"
+    parameters.write_text("batch = 50")
+    interrupted(0)
+    words = ("dgp", atoms, "-o", out, "--parameters", parameters, *QUICK, "--overwrite")
+    assert main([str(word) for word in words]) == 130
+    assert contents(out) == before
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
