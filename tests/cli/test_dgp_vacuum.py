@@ -36,7 +36,7 @@ def test_what_is_wrong_with_a_vacuum_scan_names_it(fails, atoms, out, tmp_path):
         ("dark", np.zeros((3, 3, 32, 32)), "no counts"),
         ("nan", np.full((3, 3, 32, 32), np.nan), "not finite numbers"),
         ("small", np.ones((3, 3, 32, 31)), "as large as those of the scan"),
-        ("stack", np.ones((9, 32, 32)), "4 dimensions"),
+        ("frames", np.zeros((9, 32, 32)), "no counts"),
         ("line", np.ones(32), "4 dimensions"),
     ):
         np.save(tmp_path / f"{name}.npy", data)
@@ -47,6 +47,19 @@ def test_what_is_wrong_with_a_vacuum_scan_names_it(fails, atoms, out, tmp_path):
     np.save(tmp_path / "flat.npy", np.ones((32, 32)))
     assert fails(*words, tmp_path / "flat.npy").startswith("error: --vacuum flat.npy: ")
     assert not out.exists()
+
+
+def test_a_stack_of_frames_is_averaged(works, atoms, out, tmp_path):
+    empty = scan_of_atoms(numbers=[1], places=[[200, 200]], side=3, dose=1e5)
+    np.save(tmp_path / "frames.npy", np.asarray(empty.data).reshape(9, 32, 32))
+    words = ("dgp", atoms, *QUICK, "--probe-prior", "fixed", "--vacuum")
+    works(*words, tmp_path / "frames.npy", "-o", out)
+    np.save(tmp_path / "mean.npy", empty.data.mean((0, 1)))
+    works(*words, tmp_path / "mean.npy", "-o", tmp_path / "other")
+    found, expected = (
+        load_ptychography(folder / "atoms_dgp.h5").phase for folder in (out, tmp_path / "other")
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("suffix", ["tif", "hspy", "npy"])

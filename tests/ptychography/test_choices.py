@@ -20,7 +20,7 @@ from stem_plugins.ptychography import Choices
 WHOLE = "must be a whole number from 1, not"
 COUNT = "must be a whole number from 0, not"
 SEED = f"must be a whole number from 0 to {2**63 - 1}, not"
-LENGTH = "must be a length above zero [Å], not"
+LENGTH = "must be a length above zero, up to 10000 [Å], not"
 SHARE = "must be a share from 0 to below 0.5, not"
 SWITCH = "must be True, False or None, not"
 NAMES = "must be a tuple of names out of 'positions', 'background', 'descan', 'tilt', "
@@ -28,15 +28,20 @@ WEIGHTS = "must be a Regularization, such as Regularization(kz_filter=0.5), not"
 
 REFUSED = [
     *(("iterations", value, WHOLE) for value in ("abc", math.nan, math.inf, 0, 1.5, True, [3])),
-    *(("slices", value, WHOLE) for value in (None, "2", 2.5, 0, False, 2 + 0j)),
-    *((name, "8", WHOLE) for name in ("probe_modes", "patience", "filters", "batch")),
+    *(
+        ("slices", value, "must be a whole number from 1 to 2000, not")
+        for value in (None, "2", 2.5, 0, False, 2 + 0j, 10**6)
+    ),
+    *((name, "8", WHOLE) for name in ("patience", "batch")),
+    ("probe_modes", 10**5, "must be a whole number from 1 to 100, not"),
+    ("filters", "8", "must be a whole number from 1 to 512, not"),
     *(("polish", value, COUNT) for value in (1.5, -1, None, "2")),
     *(("snapshots", value, COUNT) for value in ("1", 1.5, math.nan, -1)),
     *(("seed", value, SEED) for value in (-1, 1.5, None, "0", 2**63)),
     *(("slice_thickness", value, LENGTH) for value in ("20", math.inf, math.nan, 0, -5, True)),
     *(("held_out", value, SHARE) for value in ("a", 0.5, -0.1, math.nan, None)),
     *(
-        ("blur", value, "must be zero or above [px], not")
+        ("blur", value, "must be from 0 to 20 [px], not")
         for value in (math.inf, math.nan, -1, "1", 10**400)
     ),
     *(("mixed_precision", value, SWITCH) for value in ("yes", 1, 0)),
@@ -91,7 +96,21 @@ def test_the_thickness_of_a_single_slice_is_accepted_and_several_need_one():
         Choices(slices=3)
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Regularization)])
+NUMBERS = [field.name for field in dataclasses.fields(Regularization) if field.name != "positivity"]
+
+
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_positivity_is_true_or_false(value):
+    with pytest.raises(ValueError, match="positivity must be True or False"):
+        Regularization(positivity=value)
+
+
+def test_a_polish_needs_a_network_before():
+    with pytest.raises(ValueError, match="after those of a network"):
+        Choices(prior="pixelated", polish=5)
+
+
+@pytest.mark.parametrize("field", NUMBERS)
 @pytest.mark.parametrize("value", ["1", math.nan, math.inf, -1, True, [1], 10**400])
 def test_weights_are_numbers_from_zero(field, value):
     with pytest.raises(ValueError, match=f"^{field} must be zero or above, not ") as refused:

@@ -161,7 +161,7 @@ def test_patterns_that_are_no_numbers_are_left_out_and_said(atoms):
         found = reconstruct(spoilt, atoms.acquisition, **PIXELATED, iterations=8)
     assert len(said) == 1
     assert np.corrcoef(found.phase.ravel(), plain.phase.ravel())[0, 1] > 0.98
-    with pytest.raises(ValueError, match="no counts"):
+    with pytest.raises(ValueError, match="hold no numbers"):
         reconstruct(np.full_like(spoilt, np.nan), atoms.acquisition, **PIXELATED)
     for factor in (1e-60, 1e60):
         with pytest.raises(ValueError, match="single precision"):
@@ -287,7 +287,7 @@ def test_a_vacuum_pattern_tells_the_aperture():
         reconstruct(scan.data, said, vacuum=np.where(np.eye(32), np.nan, vacuum), **given)
     beside = np.zeros((32, 32))
     beside[:4] = 1
-    with pytest.raises(ValueError, match="lie inside the convergence angle"):
+    with pytest.raises(ValueError, match="by the calibration it is"):
         reconstruct(scan.data, said, vacuum=beside, **given)
 
 

@@ -120,7 +120,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--first-guess",
         choices=FIRST_GUESSES,
-        help="what a network begins with: a few pixelated iterations, direct ptychography, the "
+        help="the object to begin with: a few pixelated iterations, direct ptychography, the "
         "integrated centre of mass, or nothing (pixelated)",
     )
     group.add_argument(

@@ -138,7 +138,7 @@ def _value(name: str, value: Any, path: Path) -> Any:
         if all(isinstance(one, str) for one in names):
             return tuple(names)
         expected = "a list of names"
-    elif name == "mixed_precision":
+    elif name in ("mixed_precision", "positivity"):
         if isinstance(value, bool):
             return value
         expected = "true or false"

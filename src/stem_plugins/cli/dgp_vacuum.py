@@ -39,7 +39,7 @@ def vacuum_pattern(path: Path | None, scan: Scan) -> np.ndarray | None:
         pattern = _mean_pattern(path, scan.acquisition.beam_energy)
         _check(pattern, (scan.data.shape[2], scan.data.shape[3]))
     except (ValueError, OSError) as error:
-        raise ValueError(f"--vacuum {path.name}: {error}") from error
+        raise ValueError(f"--vacuum {path.name or path}: {error}") from error
     return pattern
 
 
@@ -51,7 +51,7 @@ def about_vacuum(path: Path | None) -> Iterator[None]:
     except ValueError as error:
         if path is None or "vacuum" not in str(error):
             raise
-        raise ValueError(f"--vacuum {path.name}: {error}") from error
+        raise ValueError(f"--vacuum {path.name or path}: {error}") from error
 
 
 def _mean_pattern(path: Path, beam_energy: float | None) -> np.ndarray:
@@ -72,7 +72,7 @@ def _mean_pattern(path: Path, beam_energy: float | None) -> np.ndarray:
 
 
 def _only_pattern(path: Path) -> np.ndarray | None:
-    """Read a file that holds one array (ky, kx); ``None`` where it holds something else."""
+    """Mean of a file's only array, (ky, kx) or frames of it; ``None`` where it holds another."""
     from stem_plugins.io.formats import is_hyperspy_file, read_signals
     from stem_plugins.io.image_files import ARRAY_FILES, read_images
 
@@ -87,8 +87,10 @@ def _only_pattern(path: Path) -> np.ndarray | None:
             found = [signal["data"] for signal in read_signals(path, lazy=False, options={})]
     except ValueError:
         return None
-    if len(found) != 1 or found[0].ndim != 2 or found[0].dtype.kind not in "buif":
+    if len(found) != 1 or found[0].ndim not in (2, 3) or found[0].dtype.kind not in "buif":
         return None
+    if found[0].ndim == 3:
+        return np.asarray(found[0].mean(axis=0, dtype=float))
     return np.asarray(found[0], float)
 
 

@@ -34,7 +34,7 @@ class IterativePtychographyMethods:
         slice_thickness: float | None = None,
         probe_modes: int = 1,
         loss: Loss | None = None,
-        first_guess: FirstGuess = "pixelated",
+        first_guess: FirstGuess | PtychographySignals | PtychographyResult = "pixelated",
         refine: Sequence[str] = (),
         regularization: Regularization | None = None,
         iterations: int | None = None,
@@ -72,7 +72,8 @@ probe, vacuum, device, threads, callback, resume, checkpoint, checkpoint_minutes
             As for `ptychography`.
         first_guess
             The object to begin with: ``"pixelated"``, a few pixelated iterations; ``"direct"``,
-            direct ptychography; ``"icom"``, the integrated centre of mass; or ``"none"``, vacuum.
+            direct ptychography; ``"icom"``, the integrated centre of mass; ``"none"``, vacuum; or
+            what an earlier call returned, whose object and probe other options then go on from.
         polish
             Pixelated iterations after those of the network.
         filters
@@ -119,7 +120,7 @@ probe, vacuum, device, threads, callback, resume, checkpoint, checkpoint_minutes
         slice_thickness: float | None = None,
         probe_modes: int = 1,
         loss: Loss | None = None,
-        first_guess: FirstGuess = "pixelated",
+        first_guess: FirstGuess | PtychographySignals | PtychographyResult = "pixelated",
         refine: Sequence[str] = (),
         regularization: Regularization | None = None,
         iterations: int | None = None,
@@ -206,6 +207,7 @@ probe, vacuum, device, threads, callback, resume, checkpoint, checkpoint_minutes
             given anew.
         checkpoint
             File (``.h5``) that the state is written to every `checkpoint_minutes`, and at the end.
+            One that exists is refused, unless it is the one to `resume`.
         checkpoint_minutes
             Between two writings.
         show_progressbar

@@ -55,9 +55,12 @@ checkpoint_minutes, show_progressbar
 
     check_scan(signal)
     before = _resumed(resume)
+    options, earlier = _without_earlier(options)
     chosen = _given(options, before)
     if before is None:
         Choices(**chosen)
+    if earlier is not None:
+        chosen["first_guess"] = earlier
     shape = signal.data.shape
     scan_geometry(shape[:2], shape[2:], signal.acquisition)
     acquisition = signal.acquisition
@@ -102,6 +105,21 @@ def _resumed(resume: object) -> PtychographyResult | None:
         "resume must be what ptychography() or dgp() returned, its result, or the file of one "
         f"(.h5), not {resume!r}."
     )
+
+
+def _without_earlier(
+    options: Mapping[str, Any],
+) -> tuple[Mapping[str, Any], PtychographyResult | None]:
+    """Take an earlier result, which may be the first guess, out of the options."""
+    from stem_plugins.ptychography import PtychographyResult
+    from stem_plugins.ptychography.vocabulary import EARLIER
+
+    earlier = options["first_guess"]
+    if isinstance(earlier, PtychographySignals):
+        earlier = earlier.result
+    if isinstance(earlier, PtychographyResult):
+        return {**options, "first_guess": EARLIER}, earlier
+    return options, None
 
 
 def _given(options: Mapping[str, Any], before: PtychographyResult | None) -> dict[str, Any]:

@@ -233,6 +233,15 @@ def check_4d(data: Any) -> Any:
         raise ValueError(
             f"Expected an array of patterns (scan_y, scan_x, ky, kx), not {type(data).__name__}."
         )
+    if isinstance(data, np.ma.MaskedArray):
+        raise ValueError(
+            "The data are a masked array, and the values under its mask would count. Fill them: "
+            "data.filled(0), or data.astype(float).filled(numpy.nan)."
+        )
+    if any(size != size for size in data.shape):
+        raise ValueError(
+            "The sizes of the dask array are not known; data.compute_chunk_sizes() finds them."
+        )
     if data.ndim != 4:
         raise ValueError(
             f"Expected 4D data (scan_y, scan_x, ky, kx), not shape {tuple(data.shape)}. "

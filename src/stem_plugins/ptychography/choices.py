@@ -11,6 +11,7 @@ import numpy as np
 
 from stem_plugins.ptychography.regularizers import Regularization, is_number
 from stem_plugins.ptychography.vocabulary import (
+    EARLIER,
     FIRST_GUESSES,
     LOSSES,
     OBJECT_TYPES,
@@ -75,9 +76,19 @@ class Choices:
                 f"{self.slices} slices need slice_thickness, their distance [Å]: the specimen's "
                 "thickness over the number of slices."
             )
+        if self.polish and "dgp" not in (self.prior, self.probe_prior):
+            raise ValueError(
+                "polish are pixelated iterations after those of a network; with "
+                f"prior={self.prior!r} there is none. Give iterations."
+            )
         of_slices = set(REFINABLE_OF_SLICES) & set(self.refine)
         if of_slices and self.slices == 1:
             raise ValueError(f"{of_slices.pop()} can be refined with several slices only.")
+
+    @property
+    def is_far(self) -> bool:
+        """Whether networks begin far from the answer."""
+        return self.first_guess not in ("pixelated", EARLIER)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Choices:
@@ -132,7 +143,7 @@ class Choices:
         if self.iterations is None:
             chosen["iterations"] = ITERATIONS[self.prior]
         if self.patience is None:
-            far = self.prior == "dgp" and self.first_guess != "pixelated"
+            far = self.prior == "dgp" and self.is_far
             chosen["patience"] = LONG_PATIENCE if far else PATIENCE
         if self.filters is None:
             chosen["filters"] = 16 if device.startswith("cuda") else 8
@@ -217,6 +228,18 @@ def _open(check: _Check) -> _Check:
     return lambda name, value: None if value is None else check(name, value)
 
 
+def _first_guess(name: str, value: Any) -> Any:
+    """One of the names; what `prepare` puts in the place of an earlier result is one, too."""
+    if isinstance(value, str) and value == EARLIER:
+        return value
+    if not (isinstance(value, str) and value in FIRST_GUESSES):
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, FIRST_GUESSES))}, or an earlier "
+            f"PtychographyResult, not {value!r}."
+        )
+    return value
+
+
 def _names(name: str, value: Any) -> tuple[str, ...]:
     possible = ", ".join(map(repr, REFINABLE))
     try:
@@ -252,21 +275,23 @@ _CHECKS: Mapping[str, _Check] = {
     "prior": _one_of(*PRIORS),
     "probe_prior": _open(_one_of(*PROBE_PRIORS)),
     "object_type": _one_of(*OBJECT_TYPES),
-    "slices": _whole(1),
-    "slice_thickness": _open(_real("a length above zero [Å]", lambda value: value > 0)),
-    "probe_modes": _whole(1),
+    "slices": _whole(1, 2000),
+    "slice_thickness": _open(
+        _real("a length above zero, up to 10000 [Å]", lambda value: 0 < value <= 1e4)
+    ),
+    "probe_modes": _whole(1, 100),
     "loss": _open(_one_of(*LOSSES)),
-    "first_guess": _one_of(*FIRST_GUESSES),
+    "first_guess": _first_guess,
     "refine": _names,
     "regularization": _regularization,
     "iterations": _open(_whole(1)),
     "polish": _whole(0),
     "held_out": _real("a share from 0 to below 0.5", lambda value: 0 <= value < 0.5),
     "patience": _open(_whole(1)),
-    "filters": _open(_whole(1)),
+    "filters": _open(_whole(1, 512)),
     "batch": _open(_whole(1)),
     "mixed_precision": _open(_switch),
-    "blur": _real("zero or above [px]", lambda value: value >= 0),
+    "blur": _real("from 0 to 20 [px]", lambda value: 0 <= value <= 20),
     "snapshots": _whole(0),
     # Torch takes no larger ones.
     "seed": _whole(0, 2**63 - 1),

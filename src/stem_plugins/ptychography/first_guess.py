@@ -10,8 +10,11 @@ from stem_plugins.imaging.center_of_mass import center_of_mass
 from stem_plugins.imaging.direct_ptychography import ssb
 from stem_plugins.imaging.field import vector_field
 from stem_plugins.imaging.icom import icom
+from stem_plugins.ptychography.choices import Choices
 from stem_plugins.ptychography.image_spectra import fourier_rings
 from stem_plugins.ptychography.objective import Objective, Parts
+from stem_plugins.ptychography.probes import probe_modes
+from stem_plugins.ptychography.result import PtychographyResult
 
 __all__ = ["direct_object", "empty_object", "expected_power", "integrated_object"]
 
@@ -44,6 +47,68 @@ def integrated_object(objective: Objective, slices: int) -> torch.Tensor:
     field = vector_field(com, objective.acquisition, descan="plane")
     image = np.asarray(icom(field.vectors, scan_step=field.scan_step))
     return _placed(objective, image, slices)
+
+
+def earlier_parts(
+    objective: Objective, choices: Choices, earlier: PtychographyResult, *, keep_probe: bool
+) -> Parts:
+    """Object and probe of an earlier result, and what else it refined that still is.
+
+    Parameters
+    ----------
+    objective
+        Of the reconstruction that begins.
+    choices
+        Its options; slices share the earlier phase evenly where there are more or less of them.
+    earlier
+        A result of the same scan and calibration.
+    keep_probe
+        Whether no other probe was given.
+
+    Raises
+    ------
+    ValueError
+        The result is that of another scan or calibration, or holds no state.
+    """
+    shown = {
+        name.removeprefix("shown."): torch.from_numpy(np.array(value)).to(objective.device)
+        for name, value in earlier.state.items()
+        if name.startswith("shown.")
+    }
+    if "object" not in shown:
+        raise ValueError(
+            "The result that is to be the first guess was saved without its state; give another."
+        )
+    shape, step = objective.geometry.shape, objective.acquisition.scan_step
+    if tuple(shown["object"].shape[-2:]) != tuple(shape) or earlier.acquisition.scan_step != step:
+        raise ValueError(
+            "The result that is to be the first guess is one of another scan or calibration: its "
+            f"object has {tuple(shown['object'].shape[-2:])} pixels, and here it has {shape}."
+        )
+    found: Parts = {"object": _with_slices(shown["object"], objective, choices.slices)}
+    if keep_probe:
+        modes = _with_modes(earlier.probe, choices.probe_modes)
+        wave = torch.from_numpy(modes).to(objective.device)
+        found["probe"] = torch.view_as_real(wave).contiguous()
+    for name in choices.refine:
+        if name in shown:
+            found[name] = shown[name]
+    return found
+
+
+def _with_slices(earlier: torch.Tensor, objective: Objective, slices: int) -> torch.Tensor:
+    found = empty_object(objective, slices)
+    channels = min(len(found), len(earlier))
+    if earlier.shape[1] != slices:
+        earlier = earlier.sum(dim=1, keepdim=True) / slices
+    found[:channels] = earlier[:channels]
+    return found
+
+
+def _with_modes(earlier: NDArray[np.complex64], count: int) -> NDArray[np.complex64]:
+    """As many modes as are asked for, with ``Σ|P|² = 1``."""
+    modes = earlier[:count] if count <= len(earlier) else probe_modes(earlier[0], count)
+    return (modes / np.linalg.norm(modes)).astype(np.complex64)
 
 
 def _placed(objective: Objective, phase: NDArray[np.floating], slices: int) -> torch.Tensor:

@@ -194,8 +194,14 @@ class GenerativeSolver:
         patience
             After so many it ends.
         """
-        if self.settings.decays and waited % max(1, patience // (self.settings.decays + 1)) == 0:
+        if not self.settings.decays:
+            return
+        if waited % max(1, round(patience / (self.settings.decays + 1))) == 0:
             self._set_rate(max(self.rate * DECAY, self.settings.rate * LEAST_PART))
+
+    def begin_anew(self) -> None:
+        """Take steps as large as at the beginning."""
+        self._set_rate(self.settings.rate)
 
     def _set_rate(self, rate: float) -> None:
         for group in self._optimizer.param_groups:

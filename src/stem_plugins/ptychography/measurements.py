@@ -12,8 +12,14 @@ from numpy.typing import NDArray
 
 from stem_plugins.imaging.direct_ptychography import disc_center
 from stem_plugins.imaging.moments import check_4d
-from stem_plugins.imaging.pattern_checks import largest_count_of
 from stem_plugins.lazy.blocks import chunk_by_scan_rows, is_lazy
+from stem_plugins.ptychography.detector_pixels import (
+    HOT,
+    dead_pixels,
+    given_weights,
+    hot_pixels,
+    warn_of_saturation,
+)
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -23,12 +29,15 @@ __all__ = ["Measurements", "Survey", "measurements"]
 #: Patterns along either scan axis of which the survey is made.
 SURVEYED = 24
 
-#: A pixel that sees less than this part of its neighbourhood in the disc is dead.
-DEAD = 0.02
-
 #: A pattern with less than this part of the mean counts has not seen the beam; where there are
 #: fewer electrons in a pattern than this, chance could make one.
 DARK, ENOUGH_ELECTRONS = 0.02, 100.0
+
+#: A pattern with so many times the median counts holds something else than the beam.
+BRIGHT = 20.0
+
+#: Bytes of lazy patterns that are computed together: many small chunks cost time, one by one.
+TOGETHER = 2**26
 
 #: A pattern with a smaller part of finite pixels is left out, and says nothing of the pixels.
 MOSTLY = 0.9
@@ -134,6 +143,7 @@ class Measurements:
             float32, (patterns, ky, kx), negative ones as 0.
         """
         wanted = chosen.reshape(self.scan_shape)
+        weights = self.ordered(self.survey.weights)
         for place, block in self._blocks(wanted):
             rows, columns = np.nonzero(wanted[place])
             index = (rows + place[0].start) * self.scan_shape[1] + columns + place[1].start
@@ -142,20 +152,28 @@ class Measurements:
                 patterns = block[rows[part], columns[part]]
                 whole = self._whole(patterns)
                 counts = self._counts(patterns[whole])
-                lit = self._lit(counts)
+                lit = self._lit(counts, weights)
                 if lit.any():
                     yield index[part][whole][lit], counts[lit]
 
-    def _lit(self, counts: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def _lit(self, counts: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which patterns the beam has made; those of dead rows or a blanked beam are left out."""
         if self.survey.electrons < ENOUGH_ELECTRONS:
             return np.ones(len(counts), bool)
-        lit: NDArray[np.bool_] = counts.sum(axis=(1, 2)) > DARK * self.survey.mean_counts
+        totals = np.einsum("nyx,yx->n", counts, weights, dtype=float)
+        usual = float(np.sum(self.survey.mean_pattern * self.survey.weights))
+        lit: NDArray[np.bool_] = totals > DARK * usual
         if not lit.all():
             self._tell(
                 "Patterns with hardly any counts, as of dead rows or a blanked beam, are left out."
             )
-        return lit
+        sound = totals < BRIGHT * usual
+        if not sound.all():
+            self._tell(
+                f"Patterns with more than {BRIGHT:g} times the usual counts, which the beam cannot "
+                "have made, are left out."
+            )
+        return lit & sound
 
     def _whole(self, patterns: np.ndarray) -> NDArray[np.bool_]:
         """Which patterns are finite numbers wherever pixels count."""
@@ -178,14 +196,14 @@ class Measurements:
         """Rows and columns of each block that holds wanted positions, and the block."""
         data = self.data
         if not is_lazy(data):
-            rows, columns = self.scan_shape
-            yield (slice(0, rows), slice(0, columns)), np.asarray(data)
+            yield (slice(0, self.scan_shape[0]), slice(0, self.scan_shape[1])), np.asarray(data)
             return
-        rows, columns = (np.cumsum((0, *sizes)).tolist() for sizes in data.chunks[:2])
-        for i, j in np.ndindex(*data.numblocks[:2]):
-            place = slice(rows[i], rows[i + 1]), slice(columns[j], columns[j + 1])
-            if wanted[place].any():
-                yield place, data.blocks[i, j].compute()
+        each = data.nbytes // wanted.size
+        for rows in _joined(data.chunks[0], TOGETHER // (each * wanted.shape[1])):
+            height = rows.stop - rows.start
+            for columns in _joined(data.chunks[1], TOGETHER // (each * height)):
+                if wanted[rows, columns].any():
+                    yield (rows, columns), data[rows, columns].compute()
 
     def _counts(self, patterns: np.ndarray) -> NDArray[np.float32]:
         counts = self.ordered(patterns.astype(np.float32))
@@ -201,6 +219,17 @@ class Measurements:
         """Patterns with the pixel nearest to the beam first, as a Fourier transform has them."""
         shift = tuple(-place for place in self.nearest)
         return np.roll(patterns, shift, axis=(-2, -1))
+
+
+def _joined(chunks: tuple[int, ...], most: int) -> Iterator[slice]:
+    """Join neighbouring chunks of an axis up to a number of positions."""
+    first = last = 0
+    for size in chunks:
+        if last > first and last + size - first > most:
+            yield slice(first, last)
+            first = last
+        last += size
+    yield slice(first, last)
 
 
 def measurements(
@@ -238,10 +267,15 @@ def measurements(
     rows, columns = data.shape[:2]
     every = tuple(slice(None, None, max(1, side // SURVEYED)) for side in (rows, columns))
     sample = np.asarray(data[every]).reshape(-1, *data.shape[2:])
-    weights = _given_weights(mask, data.shape[2:])
+    weights = given_weights(mask, data.shape[2:])
     finite = None
     if sample.dtype.kind == "f":
         finite = np.isfinite(sample)
+        if not finite.any():
+            raise ValueError(
+                "The patterns hold no numbers, only NaN or infinity: there is nothing to "
+                "reconstruct."
+            )
         # Patterns of which much is missing are left out, and pixels that others lack too.
         mostly = finite.mean(axis=(1, 2)) > MOSTLY
         sample, finite = (
@@ -269,7 +303,9 @@ def measurements(
         )
         told.add(NEGATIVE)
         sample = np.maximum(sample, 0)
-    _warn_of_saturation(sample)
+    warn_of_saturation(sample)
+    totals = sample.sum(axis=(1, 2), dtype=float)
+    sample = sample[totals <= BRIGHT * np.median(totals[totals > 0])] if totals.any() else sample
     mean = sample.mean(axis=0, dtype=float)
     if not (mean * weights).any():
         raise ValueError("The patterns hold no counts: there is nothing to reconstruct.")
@@ -285,50 +321,23 @@ def measurements(
             f"The centre {center[0]:g} {center[1]:g} px is not on the detector of "
             f"{mean.shape[0]} × {mean.shape[1]} px; leave it out to have it found."
         )
-    dead = _dead_pixels(mean, weights)
+    dead = dead_pixels(mean, weights)
     if dead.any():
         warnings.warn(
             f"{np.count_nonzero(dead)} detector pixels in the bright-field disc are dead and are "
             "left out.",
             stacklevel=3,
         )
+    hot = hot_pixels(mean, weights)
+    if hot.any():
+        warnings.warn(
+            f"{np.count_nonzero(hot)} detector pixels are hot, with more than {HOT:g} times the "
+            "counts of their neighbours, and are left out.",
+            stacklevel=3,
+        )
+        weights, mean = weights * ~hot, np.where(hot, 0.0, mean)
     total = float(mean.sum())
     if electrons is None:
         electrons = total if np.array_equal(sample, np.rint(sample)) else np.inf
-    totals = sample.sum(axis=(1, 2), dtype=float)
     survey = Survey(mean, total, electrons, (weights * ~dead).astype(np.float32), totals)
     return Measurements(data, (float(center[0]), float(center[1])), survey, told)
-
-
-def _given_weights(mask: np.ndarray | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    if mask is None:
-        return np.ones(shape, np.float32)
-    mask = np.asarray(mask)
-    if mask.shape != shape or mask.dtype != bool:
-        raise ValueError(
-            f"mask must be True or False for every detector pixel, {shape}, not "
-            f"{mask.dtype} {mask.shape}."
-        )
-    return mask.astype(np.float32)
-
-
-def _dead_pixels(mean: NDArray[np.float64], weights: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Pixels without counts that lie among bright ones."""
-    from scipy.ndimage import binary_fill_holes, median_filter
-
-    level = np.median(mean[mean >= 0.1 * np.quantile(mean, 0.99)])
-    disc = binary_fill_holes(median_filter(mean, 5, mode="nearest") > 0.5 * level)
-    return disc & (mean < DEAD * level) & (weights > 0)
-
-
-def _warn_of_saturation(sample: np.ndarray) -> None:
-    largest = largest_count_of(sample.dtype)
-    if largest is None:
-        return
-    full = np.count_nonzero(sample >= largest)
-    if full:
-        warnings.warn(
-            f"{full} of {sample.size} pixels that were looked at are at the largest count, "
-            f"{largest}: where the detector was saturated, the phase comes out too small.",
-            stacklevel=4,
-        )

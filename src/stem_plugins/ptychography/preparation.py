@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stem_plugins.imaging.bright_field_disc import find_disc
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.ptychography.choices import Choices
-from stem_plugins.ptychography.first_guess import direct_object, empty_object, integrated_object
+from stem_plugins.ptychography.first_guess import (
+    direct_object,
+    earlier_parts,
+    empty_object,
+    integrated_object,
+)
 from stem_plugins.ptychography.geometry import NEEDED, scan_geometry
 from stem_plugins.ptychography.measurements import Measurements, measurements
 from stem_plugins.ptychography.objective import Objective, Parts
@@ -22,11 +29,19 @@ from stem_plugins.ptychography.orientation import estimated_rotation, with_rotat
 from stem_plugins.ptychography.probes import given_probe, probe_modes, vacuum_probe
 from stem_plugins.ptychography.result import PtychographyResult
 from stem_plugins.ptychography.run import Run
+from stem_plugins.ptychography.vocabulary import EARLIER
 
 if TYPE_CHECKING:
     import dask.array as da
 
 __all__ = ["prepare"]
+
+#: Radius of a disc from which on it is compared with the calibration [px], and the difference that
+#: is said, in parts of it.
+SMALLEST_RADIUS, RADIUS_SAID = 3.0, 0.12
+
+#: Distance of the centre that is said [px], and what it may be more in a large disc.
+CENTER_SAID, CENTER_SAID_OF_RADIUS = 0.6, 0.02
 
 #: Positions along either side of a scan that are the least.
 SMALLEST_SCAN = 3
@@ -61,6 +76,7 @@ def prepare(
         Fields of `Choices`.
     """
     acquisition.require(*NEEDED)
+    options, earlier = _without_earlier(options)
     if before is not None:
         _check_state(before)
         mask = _same_pixels(mask, before)
@@ -75,6 +91,8 @@ def prepare(
     acquisition = _with_rotation(measured.data, acquisition)
     detector = (data.shape[2], data.shape[3])
     geometry = scan_geometry(measured.scan_shape, detector, acquisition)
+    if before is None:
+        _compare_disc(measured, acquisition)
     fingerprint = _fingerprint(measured)
     if min(measured.scan_shape) < SMALLEST_SCAN:
         raise ValueError(
@@ -111,6 +129,8 @@ def prepare(
     if before is not None and not (probe is None and vacuum is None):
         _check_probe(wave, before)
     start = _start(objective, guess, wave)
+    if earlier is not None:
+        start |= earlier_parts(objective, choices, earlier, keep_probe=probe is vacuum is None)
     given = {
         "fingerprint": np.frombuffer(bytes.fromhex(fingerprint), np.uint8),
         "pixels": np.ones(detector, bool) if mask is None else np.asarray(mask),
@@ -122,6 +142,43 @@ def prepare(
     if before is not None:
         run.load(before)
     return run
+
+
+def _without_earlier(
+    options: Mapping[str, Any],
+) -> tuple[Mapping[str, Any], PtychographyResult | None]:
+    """Take an earlier result, which may be the first guess, out of the options."""
+    earlier = options.get("first_guess")
+    if not isinstance(earlier, PtychographyResult):
+        if earlier == EARLIER:
+            raise ValueError("Give the earlier PtychographyResult itself as first_guess.")
+        return options, None
+    return {**options, "first_guess": EARLIER}, earlier
+
+
+def _compare_disc(measured: Measurements, acquisition: Acquisition) -> None:
+    """Warn where the bright-field disc in the patterns is not that of the calibration."""
+    assert acquisition.convergence_angle is not None
+    assert acquisition.diffraction_step is not None
+    expected = acquisition.convergence_angle / math.sqrt(math.prod(acquisition.diffraction_step))
+    disc = find_disc(measured.survey.mean_pattern)
+    if disc.cut or expected < SMALLEST_RADIUS:
+        return
+    if abs(disc.radius / expected - 1) > RADIUS_SAID + 0.5 / expected:
+        warnings.warn(
+            f"The bright-field disc has a radius of {disc.radius:.3g} px in the mean pattern, and "
+            f"of {expected:.3g} px by convergence_angle / diffraction_step. Where that is not the "
+            "specimen's doing, the image is wrong: correct the calibration.",
+            stacklevel=5,
+        )
+    apart = math.dist(disc.center, measured.center)
+    if apart > CENTER_SAID + CENTER_SAID_OF_RADIUS * expected:
+        given, found = (f"({y:.1f}, {x:.1f})" for y, x in (measured.center, disc.center))
+        warnings.warn(
+            f"The centre was given as {given} px, but the bright-field disc of the mean pattern "
+            f"lies around {found} px. Leave center out, and it is found.",
+            stacklevel=5,
+        )
 
 
 def _with_rotation(data: np.ndarray | da.Array, acquisition: Acquisition) -> Acquisition:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stem_plugins.imaging.bright_field_disc import find_disc
 from stem_plugins.imaging.direct_ptychography import disc_center
+from stem_plugins.ptychography.detector_pixels import filled_dead_pixels
 from stem_plugins.ptychography.objective import Objective
 
 __all__ = ["given_probe", "orthogonal_modes", "probe_modes", "vacuum_probe"]
@@ -18,6 +20,9 @@ DISC = 1.15
 
 #: Of the counts of a vacuum pattern, the least part that lies there.
 INSIDE = 0.8
+
+#: Radii of its disc, in parts of that by the calibration, that are no error of either.
+RADII = (0.87, 1.15)
 
 
 def given_probe(objective: Objective, probe: ArrayLike) -> NDArray[np.complexfloating]:
@@ -63,6 +68,11 @@ def vacuum_probe(objective: Objective, vacuum: ArrayLike) -> NDArray[np.complex1
         It is no pattern of this detector, or holds no counts.
     """
     pattern, window = np.asarray(vacuum), objective.geometry.window
+    if pattern.ndim > 2 and pattern.shape[-2:] == window:
+        raise ValueError(
+            f"vacuum must be one pattern; of those given, {pattern.shape}, take the mean: "
+            f"vacuum.mean(axis={tuple(range(pattern.ndim - 2))})."
+        )
     if pattern.dtype.kind not in "buif" or pattern.shape != window:
         raise ValueError(
             f"vacuum must be a pattern of real numbers as large as those of the scan, {window}, "
@@ -78,6 +88,8 @@ def vacuum_probe(objective: Objective, vacuum: ArrayLike) -> NDArray[np.complex1
     if not pattern.any():
         raise ValueError("The vacuum pattern holds no counts.")
     measured = objective.measurements
+    pattern = filled_dead_pixels(pattern, measured.survey.weights)
+    _check_radius(find_disc(pattern).radius, objective)
     apart = np.subtract(disc_center(pattern[None, None]), measured.center)
     # The specimen may pull the disc's centre by less than a pixel; more is another alignment.
     moved = tuple(-round(shift) if abs(shift) > 1 else 0 for shift in apart)
@@ -91,6 +103,23 @@ def vacuum_probe(objective: Objective, vacuum: ArrayLike) -> NDArray[np.complex1
             "angle: it is of another camera length or angle, or no pattern of vacuum."
         )
     return objective.calibrated_probe(inside)
+
+
+def _check_radius(radius: float, objective: Objective) -> None:
+    """Compare the disc of a vacuum pattern with the calibration."""
+    acquisition = objective.acquisition
+    assert acquisition.diffraction_step is not None
+    assert acquisition.convergence_angle is not None
+    pixel = float(np.sqrt(np.prod(acquisition.diffraction_step)))
+    expected = acquisition.convergence_angle / pixel
+    # A disc of few pixels is known to a pixel only.
+    low, high = RADII[0] - 0.7 / expected, RADII[1] + 0.7 / expected
+    if not low <= radius / expected <= high:
+        raise ValueError(
+            f"The disc of the vacuum pattern has a radius of {radius:.3g} px, and by the "
+            f"calibration it is {expected:.3g} px: it is of another camera length or aperture, or "
+            f"convergence_angle is wrong, which by this pattern is {radius * pixel:.3g} mrad."
+        )
 
 
 def probe_modes(probe: NDArray[np.complexfloating], count: int) -> NDArray[np.complex64]:

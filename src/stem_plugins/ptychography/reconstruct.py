@@ -104,7 +104,8 @@ def iterative_ptychography(
             Statistics of the counts.
         first_guess : {"pixelated", "direct", "icom", "none"}
             The object to begin with: a few pixelated iterations, direct ptychography, the
-            integrated centre of mass, or vacuum.
+            integrated centre of mass, or vacuum. Or an earlier `PtychographyResult` of the same
+            scan and calibration, whose object and probe other options then go on from.
         refine : tuple of str
             Also refined: ``"positions"``; ``"background"``, even over the detector; ``"descan"``,
             a shift of the patterns linear in the scan; and of several slices ``"tilt"`` and

@@ -38,6 +38,8 @@ class Regularization:
         Its steepness.
     probe_support
         Radius beyond which the probe is zero [Å].
+    positivity
+        Whether the phase is nowhere below zero, as with ``object_type="potential"``.
 
     Raises
     ------
@@ -51,10 +53,15 @@ class Regularization:
     low_pass: float | None = None
     butterworth_order: int = 4
     probe_support: float | None = None
+    positivity: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.positivity, bool):
+            raise ValueError(f"positivity must be True or False, not {self.positivity!r}.")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.name == "positivity":
+                continue
             if value is None and field.name != "butterworth_order":
                 continue
             if not (is_number(value) and value >= 0):
@@ -98,8 +105,9 @@ class Regularization:
         stack = found["object"]
         if self.low_pass is not None or (self.kz_filter and stack.shape[1] > 1):
             stack = self._filtered(stack, geometry, thickness)
-        if objective.object_type == "potential":
-            stack = stack.clamp(min=0)
+        if self.positivity or objective.object_type == "potential":
+            # The first channel is the phase; absorption has a sign of its own.
+            stack = torch.cat([stack[:1].clamp(min=0), stack[1:]])
         found["object"] = stack
         if self.probe_support is not None and "probe" in found:
             y, x = (

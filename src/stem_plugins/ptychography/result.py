@@ -75,9 +75,10 @@ class PtychographyResult:
     stopped
         Why it ended.
     refined
-        Where refined: background, in parts of the mean counts; tilt [mrad], (y, x); descan
-        [detector px], for y and then for x its constant and its change from the scan's middle to
-        the last row and to the last column; aberrations [rad at the aperture's edge].
+        Where refined: background of each pixel, in parts of the counts of a whole pattern; tilt
+        [mrad], (y, x); descan [detector px], for y and then for x its constant and its change from
+        the scan's middle to the last row and to the last column; aberrations [rad at the
+        aperture's edge].
     state
         What `iterative_ptychography` needs to go on; empty where it was not kept.
     provenance

@@ -186,7 +186,7 @@ class Run:
         field = np.prod([part.stop - part.start for part in self._field()])
         balanced = PATTERN_PIXELS_PER_PIXEL * (filters / 8) ** 1.5 * field
         per_step = balanced / np.prod(self.objective.geometry.window)
-        far = self.choices.first_guess != "pixelated"
+        far = self.choices.is_far
         return GeneratorSettings(
             filters=filters,
             rate=FAR_RATE if far else NEAR_RATE,
@@ -348,6 +348,8 @@ class Run:
         }
         state |= {f"part.{name}": value for name, value in self.parts.items()}
         state |= {f"best.{name}": value for name, value in self.best.items()}
+        # From which another reconstruction can begin.
+        state |= {f"shown.{name}": value for name, value in self._shown().items()}
         if self.solver is not None:
             state |= {f"solver.{name}": value for name, value in self.solver.state().items()}
         return {
@@ -379,7 +381,8 @@ class Run:
         self.parts, self.best = under("part."), under("best.")
         self.best_loss, self.waited = float(tensors["best_loss"]), int(tensors["waited"])
         assert self.choices.patience is not None
-        if self.waited >= self.choices.patience:
+        again = self.waited >= self.choices.patience
+        if again:
             # It had stopped by itself; who asks for more gets as much patience again.
             self.waited = 0
         stages = self.stages()
@@ -395,3 +398,5 @@ class Run:
                 "The reconstruction to resume is damaged or of another version: a part of the "
                 "solver's state is missing. Start anew without resume."
             ) from error
+        if again and isinstance(self.solver, GenerativeSolver):
+            self.solver.begin_anew()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 __all__ = [
+    "EARLIER",
     "FIRST_GUESSES",
     "LOSSES",
     "OBJECT_TYPES",
@@ -24,6 +25,9 @@ ProbePrior = Literal["dgp", "pixelated", "parametric", "fixed"]
 ObjectType = Literal["phase", "potential", "complex"]
 Loss = Literal["poisson", "amplitude"]
 FirstGuess = Literal["pixelated", "direct", "icom", "none"]
+
+#: What settings say where the object of an earlier result was the first guess.
+EARLIER = "earlier"
 
 PRIORS: tuple[Prior, ...] = get_args(Prior)
 PROBE_PRIORS: tuple[ProbePrior, ...] = get_args(ProbePrior)

@@ -8,9 +8,8 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.ndimage
-from numpy.typing import NDArray
 
+from stem_plugins.imaging.bright_field_disc import Disc, find_disc
 from stem_plugins.imaging.moments import check_4d
 from stem_plugins.optics.aberrations import aberration_coefficients
 from stem_plugins.optics.acquisition import Acquisition
@@ -67,14 +66,6 @@ class Survey:
     overlap: float
 
 
-@dataclasses.dataclass(frozen=True)
-class _Disc:
-    center: tuple[float, float]
-    radius: float
-    axes_ratio: float
-    cut: bool
-
-
 def survey(
     data: np.ndarray | da.Array,
     acquisition: Acquisition,
@@ -122,7 +113,7 @@ def survey(
     mean = sample.mean(axis=(0, 1), dtype=float)
     if not mean.sum() > 0:
         raise ValueError("The patterns hold no counts: there is nothing to image.")
-    disc = _find_disc(mean)
+    disc = find_disc(mean)
     center = _check_disc(disc, acquisition, mean.shape, stacklevel + 1)
     counted = sample.dtype.kind in "uib" or np.array_equal(sample, np.rint(sample))
     electrons = float(mean.sum()) if counted else math.inf
@@ -197,23 +188,8 @@ def _largest_phase(acquisition: Acquisition) -> float:
     )
 
 
-def _find_disc(mean: NDArray[np.float64]) -> _Disc:
-    """Measure the bright-field disc in the mean pattern."""
-    smooth = scipy.ndimage.median_filter(mean, 3)
-    level = np.median(smooth[smooth >= 0.1 * np.quantile(smooth, 0.995)])
-    label, count = scipy.ndimage.label(smooth > 0.5 * level)
-    sizes = np.bincount(label.ravel(), minlength=count + 1)[1:]
-    disc = scipy.ndimage.binary_fill_holes(label == 1 + int(sizes.argmax()))
-    y, x = np.nonzero(disc)
-    spread = np.linalg.eigvalsh(np.cov(np.stack([y, x]))) if len(y) > 2 else np.ones(2)
-    ratio = math.sqrt(spread[1] / max(spread[0], 1e-12))
-    edges = disc[0].any() or disc[-1].any() or disc[:, 0].any() or disc[:, -1].any()
-    center = (float(y.mean()), float(x.mean()))
-    return _Disc(center, math.sqrt(disc.sum() / math.pi), ratio, bool(edges))
-
-
 def _check_disc(
-    disc: _Disc, acquisition: Acquisition, shape: tuple[int, ...], stacklevel: int
+    disc: Disc, acquisition: Acquisition, shape: tuple[int, ...], stacklevel: int
 ) -> tuple[float, float]:
     """Compare disc and calibration; return the centre to be used."""
     assert acquisition.convergence_angle is not None

@@ -46,11 +46,13 @@ LOOK = 100
 STEPS = 1000
 
 EVEN = "Even disc"
-ANEW = "Start begins anew with these options; Continue takes more iterations and a polish only."
+OTHERS = (
+    "Continue begins with the object and the probe that were found, and takes these options; Start "
+    "begins anew."
+)
 OTHER_CALIBRATION = (
     "The calibration is another one than that of the result: Start begins anew with it."
 )
-OTHER_APERTURE = "The aperture is another one than that of the result: Start begins anew with it."
 
 
 class PtychographyPanel(QWidget):
@@ -200,16 +202,23 @@ class PtychographyPanel(QWidget):
             self.controls.setCurrentWidget(self.controls.widget(1))
             self.say("Not started: see above.")
             return
-        settings, vacuum = self.form.settings(), self.chosen_vacuum.layer
-        given = {} if vacuum is None else {"vacuum": vacuum.data}
-        self._work(settings, self._shown, settings.options() | given, None)
+        settings = self.form.settings()
+        self._work(settings, self._shown, settings.options() | self._vacuum(), None)
 
     def go_on(self) -> None:
-        """Go on where the last run came to."""
+        """Go on where the last run came to, or from its object and probe with other options."""
         settings = self.form.settings()
-        if self.result is not None and self._can_continue():
-            options, acquisition = settings.continued(), self.result.acquisition
-            self._work(settings, acquisition, options, self.result)
+        if self.result is None or not self._can_continue():
+            return
+        if self._has_other_options():
+            options = settings.options() | self._vacuum() | {"first_guess": self.result}
+            self._work(settings, self.result.acquisition, options, None)
+        else:
+            self._work(settings, self.result.acquisition, settings.continued(), self.result)
+
+    def _vacuum(self) -> dict[str, Any]:
+        layer = self.chosen_vacuum.layer
+        return {} if layer is None else {"vacuum": layer.data}
 
     def _work(
         self,
@@ -305,16 +314,17 @@ class PtychographyPanel(QWidget):
         self.say("")
         self._show_possible()
         if self.result is not None and self.worker is None:
-            self.say(self._why_anew())
+            self.say(self._why_anew() or (OTHERS if self._has_other_options() else ""))
 
     def _why_anew(self) -> str:
-        """Why the result cannot be continued; empty: it can."""
-        settings, acquisition, vacuum = self._made_with
-        if settings.begins_anew(self.form.settings()):
-            return ANEW
-        if vacuum is not self.chosen_vacuum.layer:
-            return OTHER_APERTURE
-        return OTHER_CALIBRATION if acquisition != self._shown else ""
+        """Why nothing can begin with the result; empty: something can."""
+        return OTHER_CALIBRATION if self._made_with[1] != self._shown else ""
+
+    def _has_other_options(self) -> bool:
+        """Whether the run of the result cannot be gone on with as it was."""
+        settings, _, vacuum = self._made_with
+        others = settings.begins_anew(self.form.settings())
+        return others or vacuum is not self.chosen_vacuum.layer
 
     def _can_continue(self) -> bool:
         return self.result is not None and self.worker is None and not self._why_anew()
@@ -323,7 +333,7 @@ class PtychographyPanel(QWidget):
         can_continue = self._can_continue()
         self.resume.setEnabled(can_continue)
         self.resume.setToolTip(
-            "Go on where the last run came to, with more iterations or a polish"
+            "Go on where the last run came to, or from there with other options"
             if can_continue or self.result is None
             else self._why_anew()
         )

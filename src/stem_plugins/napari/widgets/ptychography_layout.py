@@ -67,7 +67,7 @@ def _run(panel: PtychographyPanel) -> QHBoxLayout:
     panel.run, panel.resume = QPushButton("Start"), QPushButton("Continue")
     panel.pause, panel.cancel = QPushButton("Pause"), QPushButton("Cancel")
     panel.run.setToolTip("Reconstruct anew; images of a run before stay in the viewer, hidden")
-    panel.resume.setToolTip("Go on where the last run came to, with more iterations or a polish")
+    panel.resume.setToolTip("Go on where the last run came to, or from there with other options")
     panel.pause.setCheckable(True)
     panel.pause.setToolTip("Wait after the patterns that it is at; the images show what there is")
     panel.cancel.setToolTip("End it; the images stay, and it can be continued")
