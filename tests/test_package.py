@@ -12,6 +12,7 @@ import stem_plugins
 PUBLIC = [
     "AberrationFit",
     "Acquisition",
+    "AirpiResult",
     "Distortions",
     "Evidence",
     "MissingCalibrationError",
@@ -21,6 +22,7 @@ PUBLIC = [
     "RotationEstimate",
     "Scan",
     "VectorField",
+    "airpi",
     "annular_detector",
     "apply_scan_shifts",
     "center_of_mass",
@@ -31,6 +33,7 @@ PUBLIC = [
     "field_colors",
     "fit_aberrations",
     "icom",
+    "iter_airpi",
     "iter_moments",
     "iterative_ptychography",
     "kernel_transfer",

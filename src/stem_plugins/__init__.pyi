@@ -32,6 +32,7 @@ from .ptychography import (
     iterative_ptychography,
     load_ptychography,
 )
+from .rapid_phase_imaging import AirpiResult, airpi, iter_airpi
 from .restoration import Distortions, Evidence, apply_scan_shifts, distort, restore, scan_shifts
 
 __version__: str
@@ -39,6 +40,7 @@ __version__: str
 __all__ = [
     "AberrationFit",
     "Acquisition",
+    "AirpiResult",
     "Distortions",
     "Evidence",
     "MissingCalibrationError",
@@ -48,6 +50,7 @@ __all__ = [
     "RotationEstimate",
     "Scan",
     "VectorField",
+    "airpi",
     "annular_detector",
     "apply_scan_shifts",
     "center_of_mass",
@@ -58,6 +61,7 @@ __all__ = [
     "field_colors",
     "fit_aberrations",
     "icom",
+    "iter_airpi",
     "iter_moments",
     "iterative_ptychography",
     "kernel_transfer",

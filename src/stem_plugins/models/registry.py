@@ -13,13 +13,20 @@ from pathlib import Path
 
 from stem_plugins.models.weights_file import Weights, read_weights, weights_header
 
-__all__ = ["PUBLISHED", "data_folder", "find_weights", "list_weights", "load_weights"]
+__all__ = [
+    "AIRPI_DEFAULT",
+    "PUBLISHED",
+    "data_folder",
+    "find_weights",
+    "list_weights",
+    "load_weights",
+]
 
 #: Models that come with the package.
-SHIPPED = {
-    "default": Path(__file__).with_name("restore_default.safetensors"),
-    "airpi": Path(__file__).with_name("airpi_default.safetensors"),
-}
+SHIPPED = {"default": Path(__file__).with_name("restore_default.safetensors")}
+
+#: The network of `stem_plugins.airpi`, whose ``"default"`` is another one than that of restoration.
+AIRPI_DEFAULT = Path(__file__).with_name("airpi_default.safetensors")
 
 #: The published networks: high (hr) and low (lr) resolution, of three kinds of microscope.
 PUBLISHED = tuple(

@@ -14,13 +14,13 @@ __all__ = ["AirpiResult"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AirpiResult:
-    """The transmission function of a thin specimen.
+    """The phase of a thin specimen, and its transmission function.
 
     Parameters
     ----------
-    object
-        (y, x) complex64, ``exp(iφ)``: the argument is the phase φ [rad], of mean zero; atoms are
-        bright. NumPy, or dask for dask data.
+    phase
+        (y, x) float32 [rad], of mean zero; atoms are bright. NumPy, or dask for dask data. It is
+        not wrapped: heavy columns may have more than π.
     sampling
         Pixel (y, x) [Å].
     origin
@@ -37,7 +37,7 @@ class AirpiResult:
         What was chosen, and why.
     """
 
-    object: Any
+    phase: Any
     sampling: tuple[float, float]
     origin: tuple[float, float]
     coverage: NDArray[np.float32]
@@ -46,10 +46,10 @@ class AirpiResult:
     notes: tuple[str, ...] = ()
 
     @property
-    def phase(self) -> Any:
-        """Phase [rad], (y, x)."""
-        if isinstance(self.object, np.ndarray):
-            return np.angle(self.object)
+    def object(self) -> Any:
+        """Transmission function ``exp(iφ)``, (y, x) complex64."""
+        if isinstance(self.phase, np.ndarray):
+            return np.exp(1j * self.phase).astype(np.complex64)
         import dask.array as da
 
-        return da.angle(self.object)
+        return da.exp(1j * self.phase).astype(np.complex64)

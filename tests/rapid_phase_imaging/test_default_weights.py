@@ -1,0 +1,44 @@
+"""The network that comes with the package, on scans of the simulation that it was not taught by."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from stem_plugins import airpi, ssb
+from stem_plugins.models import read_weights
+from stem_plugins.models.registry import AIRPI_DEFAULT
+from stem_plugins.rapid_phase_imaging.spatial_network import DESIGN, DESIGN_VERSION
+
+from .conftest import SIDE, atom_scan
+
+
+def likeness(image, truth):
+    return np.corrcoef(image.ravel(), truth.ravel())[0, 1]
+
+
+@pytest.mark.parametrize(("dose", "better"), [(None, -0.05), (1e4, 0.01), (2e3, 0.03)])
+def test_it_is_nearer_to_the_truth_where_there_is_noise(dose, better):
+    scan = atom_scan(dose=dose)
+    found = airpi(scan.data, scan.acquisition, threads=1)
+    direct = np.angle(ssb(scan.data, scan.acquisition))
+    assert found.phase.shape == (2 * SIDE, 2 * SIDE)
+    truth = np.asarray(scan.phase)
+    assert likeness(found.phase[::2, ::2], truth) > likeness(direct, truth) + better
+
+
+def test_an_empty_field_is_flatter_than_by_direct_ptychography():
+    scan = atom_scan(dose=1e4)
+    empty = scan.data.mean((0, 1)) * np.ones((SIDE, SIDE, 1, 1))
+    counts = np.random.default_rng(0).poisson(empty)
+    # With the regularisation that is best for the atoms.
+    direct = np.angle(ssb(counts, scan.acquisition, regularization=0.1))
+    assert airpi(counts, scan.acquisition, threads=1).phase.std() < direct.std()
+
+
+def test_the_file_says_what_it_is():
+    weights = read_weights(AIRPI_DEFAULT)
+    assert (weights.design, DESIGN_VERSION) == (DESIGN, 1)
+    assert AIRPI_DEFAULT.stat().st_size < 8e6
+    assert weights.details["licence"] == "GPL-3.0-or-later"
+    assert AIRPI_DEFAULT.with_suffix(".md").is_file()

@@ -1,0 +1,159 @@
+"""Training AIRPI: examples are physics, runs add up, and what is exported can be used."""
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from stem_plugins.rapid_phase_imaging.inputs import ScanConditions, scan_inputs
+from stem_plugins.rapid_phase_imaging.reconstruct import _load
+from stem_plugins.simulation import Atoms
+from stem_plugins.training import airpi, airpi_library
+from stem_plugins.training.airpi import AirpiTraining, airpi_loss, train_airpi
+from stem_plugins.training.airpi_examples import draw_example, examples, turned
+from stem_plugins.training.airpi_library import grow_library, read_scans
+from stem_plugins.training.airpi_scans import (
+    SIDE,
+    Conditions,
+    aberration_phase,
+    clean_scan,
+    random_conditions,
+)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """Two files of two scans."""
+    folder = tmp_path_factory.mktemp("library")
+    airpi_library.SCANS_PER_FILE, kept = 2, airpi_library.SCANS_PER_FILE
+    try:
+        files = grow_library(folder)
+        next(files), next(files)
+        files.close()
+    finally:
+        airpi_library.SCANS_PER_FILE = kept
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scan():
+    conditions = Conditions(
+        beam_energy=300,
+        convergence_angle=20,
+        step=14,
+        aberrations=(1.8 + 0j, 1.0 - 0.6j, 0.4 + 0.8j, -0.6 + 0.4j, 0.4 + 0j),
+        offset=(0.0, 0.0),
+        configurations=0,
+    )
+    # Light atoms, whose phase is weak, so that direct ptychography is right with the right lens.
+    extent, rng = conditions.extent, np.random.default_rng(4)
+    places = np.column_stack([np.ones(60), rng.uniform(0, extent, (60, 2))])
+    atoms = Atoms(np.full(60, 6), places, (2.0, extent, extent), 0.08, periodic=False)
+    return clean_scan(conditions, rng, atoms=atoms)
+
+
+def direct(cells, aberrations, conditions):
+    """Direct ptychography of a clean scan [rad]."""
+    step = conditions.scan_step
+    told = ScanConditions((step, step), math.inf, conditions.unit, aberrations)
+    inputs = scan_inputs(cells / cells.sum(axis=0).mean(), told)
+    return inputs.base * inputs.scale
+
+
+def test_patterns_hold_all_of_the_beam_and_show_the_phase(scan):
+    assert scan.cells.astype(float).sum(axis=0).mean() == pytest.approx(1, abs=0.02)
+    image = direct(scan.cells.astype(np.float32), scan.conditions.aberrations, scan.conditions)
+    right = np.corrcoef(image.ravel(), scan.phase.ravel())[0, 1]
+    assert right > 0.9
+    # With the lens reversed it is far worse: the aberrations are those of the patterns.
+    other = tuple(-one for one in scan.conditions.aberrations)
+    worse = direct(scan.cells.astype(np.float32), other, scan.conditions)
+    assert np.corrcoef(worse.ravel(), scan.phase.ravel())[0, 1] < right - 0.15
+
+
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_turned_scan_shows_the_turned_phase(scan, quarters, mirrored):
+    """Cells, phase and lens are turned together, else direct ptychography would see it."""
+    cells, phase, aberrations = turned(scan, quarters, mirrored)
+    expected = direct(scan.cells.astype(np.float32), scan.conditions.aberrations, scan.conditions)
+    found = direct(cells, aberrations, scan.conditions)
+    likeness = [
+        np.corrcoef(one[:-1, :-1].ravel(), truth[:-1, :-1].ravel())[0, 1]
+        for one, truth in ((expected, scan.phase), (found, phase))
+    ]
+    assert likeness[1] == pytest.approx(likeness[0], abs=0.01)
+
+
+def test_chi_is_written_as_in_the_lens():
+    from stem_plugins.imaging.overlap_kernel import _aberration
+
+    aberrations = (0.8 + 0j, 0.5 - 0.3j, 0.2 + 0.4j, -0.3 + 0.2j, 0.2 + 0j)
+    terms = ScanConditions((0.2, 0.2), 100.0, 1.0, aberrations).terms()
+    for y, x in ((0.3, -0.6), (0.7, 0.5)):
+        chi = aberration_phase(np.array(y), np.array(x), aberrations)
+        assert _aberration(y, x, terms) == pytest.approx(float(chi))
+
+
+def test_the_library_gives_back_what_was_simulated(library):
+    files = sorted(library.glob("*.npz"))
+    assert [path.name for path in files] == ["scans-00000.npz", "scans-00001.npz"]
+    rng = np.random.default_rng((20, 0))
+    expected = clean_scan(random_conditions(rng), rng)
+    found = read_scans(files[0])[0]
+    assert found.conditions == expected.conditions
+    np.testing.assert_array_equal(found.cells, expected.cells)
+    np.testing.assert_array_equal(found.phase, expected.phase)
+    assert not list(library.glob("*.tmp*"))
+
+
+def test_examples_are_noisy_and_of_one_kind(library):
+    drawn = examples(library, np.random.default_rng(0))
+    for _ in range(4):
+        example = next(drawn)
+        assert example.inputs.channels.shape[1:] == (SIDE, SIDE)
+        assert example.inputs.base.shape == example.phase.shape == (2 * SIDE, 2 * SIDE)
+        assert np.isfinite(example.inputs.channels).all()
+        assert np.abs(example.inputs.conditions).max() < 4
+    with pytest.raises(ValueError, match="no training scans"):
+        next(examples(library / "missing", np.random.default_rng(0)))
+
+
+def test_noise_takes_the_electrons_that_it_says(scan):
+    rng = np.random.default_rng(3)
+    told = [draw_example(scan, rng).inputs.conditions[0] for _ in range(40)]
+    doses = 10 ** (3 * (np.array(told) + 1))
+    assert doses.min() < 20
+    assert (doses > 0.9e6).sum() > 1
+
+
+def test_the_loss_knows_no_offset_and_falls_with_the_error():
+    truth = torch.from_numpy(np.random.default_rng(0).standard_normal((3, 20, 20)))
+    noise = torch.from_numpy(np.random.default_rng(1).standard_normal((3, 20, 20)))
+    exact, near, far = (airpi_loss(truth + part * noise, truth) for part in (0.0, 0.1, 1.0))
+    assert exact < near < far
+    assert float(airpi_loss(truth + 5.0, truth)) == pytest.approx(float(exact), abs=1e-3)
+    assert airpi_loss(0.5 * truth, truth) > exact
+
+
+def test_runs_add_up_and_what_is_exported_is_used(library, tmp_path, monkeypatch):
+    monkeypatch.setattr(airpi, "validate", lambda *_: {"network": -1.0, "direct": 0.0})
+    settings = AirpiTraining(batch=1)
+    first = list(train_airpi(tmp_path, library, minutes=0.06, settings=settings))[-1]
+    second = list(train_airpi(tmp_path, library, minutes=0.04, settings=settings))[-1]
+    assert second.step > first.step > 0
+    assert second.seconds > first.seconds
+    assert (tmp_path / "log.csv").read_text().startswith("step,seconds,loss,network,direct\n")
+    path = tmp_path / "airpi.safetensors"
+    network = _load(path, path.stat().st_mtime_ns, "cpu")
+    # The last layer was zero before the first step.
+    assert float(network.last.weight.detach().abs().max()) > 0
+    (tmp_path / "checkpoint.pt").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="cannot be resumed"):
+        next(train_airpi(tmp_path, library, minutes=1))
+    with pytest.raises(ValueError, match="above zero"):
+        next(train_airpi(tmp_path, library, minutes=0))
