@@ -100,6 +100,7 @@ def test_every_signal_is_calibrated_and_says_what_made_it(scan):
     assert found.phase.acquisition.beam_energy == 300
     assert found.phase.acquisition.scan_step == pytest.approx(result.sampling)
     assert "Phase of atoms" in repr(found)
+    assert f"chosen: {found.result.settings['chosen'][0]}" in repr(found)
 
 
 def test_snapshots_are_a_stack_over_iterations(atoms):

@@ -64,8 +64,9 @@ class PtychographySignals:
     def __repr__(self) -> str:
         signals = (self.phase, self.slices, self.object, self.probe)
         lines = [f"  {signal}" for signal in signals]
+        chosen = [f"  chosen: {words}" for words in self.result.settings["chosen"]]
         end = f"  {len(self.losses.data)} iterations, {self.result.stopped}"
-        return "\n".join(["PtychographySignals", *lines, end])
+        return "\n".join(["PtychographySignals", *lines, *chosen, end])
 
 
 def ptychography_signals(
