@@ -97,8 +97,8 @@ def survey(
     """
     data = check_4d(data)
     acquisition.require(*NEEDED)
-    overlap = _check_step(acquisition, force, stacklevel + 1)
     _check_range(acquisition, force, stacklevel + 1)
+    overlap = _check_step(acquisition, force, stacklevel + 1)
     every = tuple(slice(None, None, max(1, size // LOOKED_AT)) for size in data.shape[:2])
     sample = np.asarray(data[every])
     if sample.dtype.kind == "f" and not np.isfinite(sample).all():
