@@ -40,7 +40,7 @@ def test_atoms_are_where_they_were_put(untaught, calibration):
     result = airpi(scan.data, scan.acquisition, model=untaught, threads=1)
     assert result.sampling == pytest.approx((STEP / 2, STEP / 2))
     assert result.origin == (0, 0)
-    assert result.object.dtype == np.complex64
+    assert result.transmission.dtype == np.complex64
     found = peaks(result.phase, result.sampling)
     np.testing.assert_allclose(found, sorted(PLACES.tolist()), atol=0.15)
 
@@ -53,7 +53,7 @@ def test_lazy_data_give_the_same(atoms, taught, chunks):
     )
     assert isinstance(lazy.phase, da.Array)
     np.testing.assert_allclose(lazy.phase.compute(), expected.phase, atol=1e-5)
-    np.testing.assert_allclose(lazy.object.compute(), np.exp(1j * expected.phase), atol=1e-5)
+    np.testing.assert_allclose(lazy.transmission.compute(), np.exp(1j * expected.phase), atol=1e-5)
 
 
 def test_strips_make_the_whole(atoms, taught):
@@ -77,7 +77,7 @@ def test_tiles_change_next_to_nothing(untaught, monkeypatch):
 @pytest.mark.parametrize("oversample", [1, 3, 4])
 def test_pixels_are_as_many_as_asked_for(atoms, untaught, oversample):
     result = airpi(atoms.data, atoms.acquisition, model=untaught, oversample=oversample, threads=1)
-    assert result.object.shape == result.coverage.shape == (oversample * SIDE,) * 2
+    assert result.phase.shape == result.coverage.shape == (oversample * SIDE,) * 2
     found = peaks(result.phase, result.sampling)
     np.testing.assert_allclose(found, sorted(PLACES.tolist()), atol=0.2)
 

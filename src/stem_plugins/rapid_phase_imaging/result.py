@@ -46,7 +46,7 @@ class AirpiResult:
     notes: tuple[str, ...] = ()
 
     @property
-    def object(self) -> Any:
+    def transmission(self) -> Any:
         """Transmission function ``exp(iφ)``, (y, x) complex64."""
         if isinstance(self.phase, np.ndarray):
             return np.exp(1j * self.phase).astype(np.complex64)
