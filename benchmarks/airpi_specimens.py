@@ -12,27 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from direct_ptychography import bilayer
+from direct_ptychography import ACQUISITION, DETECTOR, SIDE, STEP, bilayer
 from numpy.typing import NDArray
 
-from stem_plugins import Acquisition
 from stem_plugins.optics import interaction_constant
 from stem_plugins.simulation import Atoms, simulate_scan, strontium_titanate
-from stem_plugins.simulation.random_specimens import Crystal, crystal_slab
+from stem_plugins.simulation.random_crystals import Crystal, crystal_slab
 from stem_plugins.simulation.specimen import potential_on_grid
 
-SIDE, STEP, DETECTOR = 64, 0.2, 64
 EXTENT = 26.0  # of the specimens [Å]; the scan lies in their middle
-
-ACQUISITION = Acquisition(
-    beam_energy=300,
-    convergence_angle=20,
-    scan_step=STEP,
-    diffraction_step=120 / DETECTOR,
-    center=((DETECTOR - 1) / 2,) * 2,
-    scan_rotation=0,
-    flip_y=False,
-)
 
 #: Root mean square displacement [Å] where the literature was not asked.
 MOTION = 0.08

@@ -37,6 +37,16 @@ GAP = 6.2  # between the layers [Å]
 DOSES = (None, 1e5, 1e4, 500.0)
 DRAWS = 5
 
+ACQUISITION = Acquisition(
+    beam_energy=300,
+    convergence_angle=20,
+    scan_step=STEP,
+    diffraction_step=120 / DETECTOR,
+    center=((DETECTOR - 1) / 2,) * 2,
+    scan_rotation=0,
+    flip_y=False,
+)
+
 
 def bilayer() -> Atoms:
     """Two layers of MoS2, one turned against the other about the middle of the box."""
@@ -65,15 +75,7 @@ def bilayer() -> Atoms:
 def simulated(keep: Path | None) -> tuple[np.ndarray, Acquisition, np.ndarray]:
     """Expected patterns, their calibration, and the phase on a grid of half the step."""
     atoms, corner = bilayer(), (EXTENT - SIDE * STEP) / 2
-    acquisition = Acquisition(
-        beam_energy=300,
-        convergence_angle=20,
-        scan_step=STEP,
-        diffraction_step=120 / DETECTOR,
-        center=((DETECTOR - 1) / 2,) * 2,
-        scan_rotation=0,
-        flip_y=False,
-    )
+    acquisition = ACQUISITION
     fine = potential_on_grid(atoms, (2 * SIDE,) * 2, (STEP / 2,) * 2, (corner, corner))
     if keep is not None and keep.exists():
         data = np.load(keep)

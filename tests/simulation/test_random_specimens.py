@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from stem_plugins.simulation.random_specimens import (
-    CONTENTS,
-    HELD_OUT,
-    Crystal,
-    crystal_slab,
-    random_specimen,
-)
+from stem_plugins.simulation.random_crystals import HELD_OUT, Crystal, crystal_slab
+from stem_plugins.simulation.random_specimens import CONTENTS, random_specimen
 
 FACES = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 

@@ -30,17 +30,15 @@ def vacuum_pattern(path: Path | None, scan: Scan) -> np.ndarray | None:
     Raises
     ------
     ValueError
-        It cannot be read, or holds no pattern of this detector; names option and file.
+        It cannot be read; names option and file, as `about_vacuum` does where it does not fit.
     """
     if path is None:
         return None
     try:
         check_is_file(path)
-        pattern = _mean_pattern(path, scan.acquisition.beam_energy)
-        _check(pattern, (scan.data.shape[2], scan.data.shape[3]))
+        return _mean_pattern(path, scan.acquisition.beam_energy)
     except (ValueError, OSError) as error:
         raise ValueError(f"--vacuum {path.name or path}: {error}") from error
-    return pattern
 
 
 @contextlib.contextmanager
@@ -92,19 +90,3 @@ def _only_pattern(path: Path) -> np.ndarray | None:
     if found[0].ndim == 3:
         return np.asarray(found[0].mean(axis=0, dtype=float))
     return np.asarray(found[0], float)
-
-
-def _check(pattern: np.ndarray, detector: tuple[int, int]) -> None:
-    if pattern.shape != detector:
-        raise ValueError(
-            "its patterns must be as large as those of the scan, "
-            f"{detector[0]} × {detector[1]} px, not {pattern.shape[0]} × {pattern.shape[1]} px."
-        )
-    missing = pattern.size - int(np.isfinite(pattern).sum())
-    if missing:
-        raise ValueError(
-            f"{missing} pixels of its mean pattern are not finite numbers (NaN or infinite), which "
-            "would be holes of the aperture; replace them by their neighbours."
-        )
-    if not (pattern > 0).any():
-        raise ValueError("its patterns hold no counts; give a scan of vacuum with the beam on.")

@@ -9,7 +9,9 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
-__all__ = ["Disc", "find_disc"]
+from stem_plugins.optics.acquisition import Acquisition
+
+__all__ = ["Disc", "calibrated_radius", "find_disc"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,19 @@ class Disc:
     radius: float
     axes_ratio: float
     cut: bool
+
+
+def calibrated_radius(acquisition: Acquisition) -> float:
+    """Radius of the disc by the calibration [px].
+
+    Parameters
+    ----------
+    acquisition
+        With `convergence_angle` and `diffraction_step`.
+    """
+    assert acquisition.convergence_angle is not None
+    assert acquisition.diffraction_step is not None
+    return acquisition.convergence_angle / math.sqrt(math.prod(acquisition.diffraction_step))
 
 
 def find_disc(mean: NDArray[np.floating]) -> Disc:

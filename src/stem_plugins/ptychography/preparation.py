@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stem_plugins.imaging.bright_field_disc import find_disc
+from stem_plugins.imaging.bright_field_disc import calibrated_radius, find_disc
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.ptychography.choices import Choices
 from stem_plugins.ptychography.first_guess import (
@@ -158,9 +158,7 @@ def _without_earlier(
 
 def _compare_disc(measured: Measurements, acquisition: Acquisition) -> None:
     """Warn where the bright-field disc in the patterns is not that of the calibration."""
-    assert acquisition.convergence_angle is not None
-    assert acquisition.diffraction_step is not None
-    expected = acquisition.convergence_angle / math.sqrt(math.prod(acquisition.diffraction_step))
+    expected = calibrated_radius(acquisition)
     disc = find_disc(measured.survey.mean_pattern)
     if disc.cut or expected < SMALLEST_RADIUS:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stem_plugins.imaging.bright_field_disc import find_disc
+from stem_plugins.imaging.bright_field_disc import calibrated_radius, find_disc
 from stem_plugins.imaging.direct_ptychography import disc_center
 from stem_plugins.ptychography.detector_pixels import filled_dead_pixels
 from stem_plugins.ptychography.objective import Objective
@@ -107,18 +107,17 @@ def vacuum_probe(objective: Objective, vacuum: ArrayLike) -> NDArray[np.complex1
 
 def _check_radius(radius: float, objective: Objective) -> None:
     """Compare the disc of a vacuum pattern with the calibration."""
-    acquisition = objective.acquisition
-    assert acquisition.diffraction_step is not None
-    assert acquisition.convergence_angle is not None
-    pixel = float(np.sqrt(np.prod(acquisition.diffraction_step)))
-    expected = acquisition.convergence_angle / pixel
+    angle = objective.acquisition.convergence_angle
+    assert angle is not None
+    expected = calibrated_radius(objective.acquisition)
     # A disc of few pixels is known to a pixel only.
     low, high = RADII[0] - 0.7 / expected, RADII[1] + 0.7 / expected
     if not low <= radius / expected <= high:
         raise ValueError(
             f"The disc of the vacuum pattern has a radius of {radius:.3g} px, and by the "
             f"calibration it is {expected:.3g} px: it is of another camera length or aperture, or "
-            f"convergence_angle is wrong, which by this pattern is {radius * pixel:.3g} mrad."
+            f"convergence_angle is wrong, which by this pattern is {angle * radius / expected:.3g} "
+            "mrad."
         )
 
 

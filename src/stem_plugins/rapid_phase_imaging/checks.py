@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stem_plugins.imaging.bright_field_disc import Disc, find_disc
+from stem_plugins.imaging.bright_field_disc import Disc, calibrated_radius, find_disc
 from stem_plugins.imaging.moments import check_4d
 from stem_plugins.optics.aberrations import aberration_coefficients
 from stem_plugins.optics.acquisition import Acquisition
@@ -195,7 +195,7 @@ def _check_disc(
     assert acquisition.convergence_angle is not None
     assert acquisition.diffraction_step is not None
     pixel = math.sqrt(math.prod(acquisition.diffraction_step))
-    expected = acquisition.convergence_angle / pixel
+    expected = calibrated_radius(acquisition)
     if expected < 2:
         raise ValueError(
             f"The bright-field disc of {acquisition.convergence_angle:g} mrad has a radius of "

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from stem_plugins.imaging.center_of_mass import scan_frame_matrix
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.rapid_phase_imaging.detector_cells import (
     CELLS,
@@ -21,7 +22,6 @@ from stem_plugins.rapid_phase_imaging.detector_cells import (
     SECTORS,
     cell_of,
 )
-from stem_plugins.simulation.specimen import detector_frame
 
 __all__ = ["Reduction", "plan_reduction", "reduce_patterns"]
 
@@ -63,15 +63,14 @@ def plan_reduction(detector_shape: tuple[int, int], acquisition: Acquisition) ->
     assert acquisition.diffraction_step is not None
     assert acquisition.center is not None
     pixel = np.array(acquisition.diffraction_step) / acquisition.convergence_angle
-    frame = detector_frame(acquisition.scan_rotation or 0.0, bool(acquisition.flip_y))
+    turn = scan_frame_matrix(acquisition.scan_rotation or 0.0, bool(acquisition.flip_y))
     parts = int(np.clip(np.ceil(3 * pixel.max() / FINE), 1, MOST_PARTS))
     inner = (np.arange(parts) + 0.5) / parts - 0.5
     rows, columns = (
         (np.arange(size)[:, None] + inner - middle).reshape(-1) * edge
         for size, middle, edge in zip(detector_shape, acquisition.center, pixel, strict=True)
     )
-    # M leads from the scan to the detector and is orthogonal, so vectors return by v M.
-    angles = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1) @ frame
+    angles = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1) @ turn.T
     divided = cell_of(angles).reshape(detector_shape[0], parts, detector_shape[1], parts)
     cell = divided.transpose(0, 2, 1, 3).reshape(*detector_shape, parts**2)
     corners = [abs(one[end]) for one in (rows, columns) for end in (0, -1)]

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from stem_plugins.models import save_weights
 from stem_plugins.rapid_phase_imaging.spatial_network import DESIGN, DESIGN_VERSION, SpatialNetwork
 from stem_plugins.training.airpi_examples import Example, examples
-from stem_plugins.training.loop import Pace, Progress, State, load_checkpoint, train
+from stem_plugins.training.loop import Pace, Progress, State, export_average, load_checkpoint, train
 
 __all__ = ["AirpiTraining", "Batch", "airpi_loss", "train_airpi"]
 
@@ -223,21 +222,10 @@ def validate(network: torch.nn.Module, library: Path, *, count: int = 40) -> dic
 
 
 def _export(state: State, folder: Path, settings: AirpiTraining) -> None:
-    tensors = {
-        name: value.detach().cpu().contiguous().numpy().astype(np.float16)
-        for name, value in state.averaged.state_dict().items()
-    }
-    details: dict[str, Any] = {
-        "steps": state.step,
-        "seconds": round(state.seconds),
-        **dataclasses.asdict(settings),
-        "licence": "GPL-3.0-or-later",
-    }
-    save_weights(
+    export_average(
+        state,
         folder / "airpi.safetensors",
-        tensors,
         design=DESIGN,
         version=DESIGN_VERSION,
-        details=details,
-        overwrite=True,
+        details=dataclasses.asdict(settings),
     )

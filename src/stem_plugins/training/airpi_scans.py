@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from stem_plugins.optics.electrons import wavelength
 from stem_plugins.rapid_phase_imaging.detector_cells import CELLS, FINE, SECTORS, cell_of
+from stem_plugins.rapid_phase_imaging.inputs import ABERRATIONS
 from stem_plugins.simulation.batched_scan import (
     ANGLE,
     CUTOFF,
@@ -38,9 +39,6 @@ SIDE = 40
 
 #: Points of the label between two positions.
 LABEL_POINTS = 2
-
-#: Names of aberrations and their multiplicity: complex phases at the aperture's edge [rad].
-ABERRATIONS = {"C10": 0, "C12": 2, "C21": 1, "C23": 3, "C30": 0}
 
 #: Where the label's frequencies begin to fade, in α; at `CUTOFF` they end.
 FADE = 2.0
@@ -132,7 +130,7 @@ def random_conditions(rng: Generator) -> Conditions:
     if rng.random() < 0.75:
         angle = 1e3 * wavelength(energy) / np.exp(rng.uniform(np.log(0.6), np.log(2.5)))
     angle = float(np.clip(angle, 5, 30))
-    sizes = np.array([0.5, 0.2, 0.15, 0.2, 0.3])[: len(ABERRATIONS)]
+    sizes = np.array([0.5, 0.2, 0.15, 0.2, 0.3])
     turned = rng.normal(size=(len(sizes), 2)) * sizes[:, None] * rng.choice([0, 0.5, 1.5])
     aberrations = tuple(
         complex(c, s if fold else 0.0)

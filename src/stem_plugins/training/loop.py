@@ -20,7 +20,17 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["Pace", "Progress", "State", "load_checkpoint", "save_checkpoint", "train"]
+from stem_plugins.models import save_weights
+
+__all__ = [
+    "Pace",
+    "Progress",
+    "State",
+    "export_average",
+    "load_checkpoint",
+    "save_checkpoint",
+    "train",
+]
 
 #: Between two reports, and between two checkpoints [s].
 REPORT, KEEP = 5.0, 300.0
@@ -248,6 +258,31 @@ def save_checkpoint(state: State, folder: Path) -> None:
         unfinished,
     )
     os.replace(unfinished, folder / "checkpoint.pt")
+
+
+def export_average(
+    state: State, path: Path, *, design: str, version: int, details: Mapping[str, Any]
+) -> None:
+    """Write the moving average of the weights as half-precision ``.safetensors``.
+
+    Parameters
+    ----------
+    state
+        What is exported.
+    path
+        Of the file; an older one is replaced.
+    design, version
+        Of the network.
+    details
+        Of the training, written into the file beside steps, seconds and licence.
+    """
+    tensors = {
+        name: value.detach().cpu().contiguous().numpy().astype(np.float16)
+        for name, value in state.averaged.state_dict().items()
+    }
+    told = {"steps": state.step, "seconds": round(state.seconds), **details}
+    told["licence"] = "GPL-3.0-or-later"
+    save_weights(path, tensors, design=design, version=version, details=told, overwrite=True)
 
 
 def load_checkpoint(state: State, folder: Path, device: str) -> bool:

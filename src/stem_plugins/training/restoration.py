@@ -14,12 +14,11 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from stem_plugins.models import check_tensors, load_weights, save_weights
+from stem_plugins.models import check_tensors, load_weights
 from stem_plugins.restoration.local_fourier import local_fourier_filter
 from stem_plugins.restoration.row_aware_network import (
     DESIGN,
@@ -27,7 +26,7 @@ from stem_plugins.restoration.row_aware_network import (
     RestorationNetwork,
     Restored,
 )
-from stem_plugins.training.loop import Pace, Progress, State, load_checkpoint, train
+from stem_plugins.training.loop import Pace, Progress, State, export_average, load_checkpoint, train
 from stem_plugins.training.restoration_pairs import (
     TRAINED_ON,
     Batch,
@@ -227,24 +226,12 @@ def _start(folder: Path, settings: RestorationTraining, start_from: str | Path |
 
 
 def _export(state: State, folder: Path, settings: RestorationTraining) -> None:
-    tensors = {
-        name: value.detach().cpu().contiguous().numpy().astype(np.float16)
-        for name, value in state.averaged.state_dict().items()
-    }
-    details: dict[str, Any] = {
-        "steps": state.step,
-        "seconds": round(state.seconds),
-        **dataclasses.asdict(settings),
-        "trained_on": dataclasses.asdict(TRAINED_ON),
-        "licence": "GPL-3.0-or-later",
-    }
-    save_weights(
+    export_average(
+        state,
         folder / "restore.safetensors",
-        tensors,
         design=DESIGN,
         version=DESIGN_VERSION,
-        details=details,
-        overwrite=True,
+        details={**dataclasses.asdict(settings), "trained_on": dataclasses.asdict(TRAINED_ON)},
     )
 
 
