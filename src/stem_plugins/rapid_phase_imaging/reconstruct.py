@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.fft
 import scipy.ndimage
 import torch
 from numpy.typing import NDArray
@@ -20,8 +19,13 @@ from stem_plugins.lazy.processors import torch_device, torch_threads
 from stem_plugins.models import check_tensors, find_weights, load_weights
 from stem_plugins.models.registry import AIRPI_DEFAULT
 from stem_plugins.optics.acquisition import Acquisition
-from stem_plugins.optics.probe import probe
 from stem_plugins.rapid_phase_imaging.checks import Survey, survey
+from stem_plugins.rapid_phase_imaging.consistency import (
+    Comparison,
+    pattern_consistency,
+    plan_comparison,
+)
+from stem_plugins.rapid_phase_imaging.coverage import probe_coverage
 from stem_plugins.rapid_phase_imaging.detector_cells import CELLS, SECTORS
 from stem_plugins.rapid_phase_imaging.inputs import (
     ScanConditions,
@@ -48,9 +52,6 @@ BLOCK_BYTES = 16 * 2**20
 #: Smallest step, in λ/α, that the network was trained for: finer scans are summed in boxes.
 FINEST_STEP = 0.097
 
-#: For the coverage: largest pixel, and how far the probe reaches, in λ/α.
-FINEST_OF_PROBE, REACH_OF_PROBE = 0.25, 4.0
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Task:
@@ -62,6 +63,15 @@ class _Task:
     device: str
     repeat: int
     oversample: int
+    comparison: Comparison | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Strip:
+    """What is drawn at once: rows of the image, and of the map of evidence where it is wanted."""
+
+    phase: NDArray[np.float32]
+    consistency: NDArray[np.float32]
 
 
 @functools.lru_cache(maxsize=2)
@@ -89,6 +99,7 @@ def airpi(
     device: str = "auto",
     threads: int | None = None,
     force: bool = False,
+    return_evidence: bool = False,
     callback: Callable[[float], None] | None = None,
 ) -> AirpiResult:
     """Image a thin specimen by AI-assisted rapid phase imaging.
@@ -115,6 +126,9 @@ def airpi(
         Processor threads of the network; ``None``: as many as there are cores.
     force
         Image also where the step is too large, or the lens too far outside the range.
+    return_evidence
+        Compare the patterns with those that the image predicts, as `AirpiResult.consistency`, at
+        several times the time.
     callback
         Called with the share that is done after every strip. What it raises ends the work.
 
@@ -151,20 +165,25 @@ def airpi(
     >>> round(float(y * image.sampling[0]), 1), round(float(x * image.sampling[1]), 1)
     (3.0, 3.6)
     """
-    task, seen, notes = _plan(data, acquisition, model, repeat, oversample, device, force)
-    rows, columns = (size // task.repeat for size in data.shape[:2])
+    task, seen, notes = _plan(
+        data, acquisition, model, repeat, oversample, device, force, return_evidence
+    )
+    phase: Any
+    consistency: Any
     if is_lazy(data):
-        phase: Any = _lazy(data, task)
+        phase, consistency = _lazy(data, task)
     else:
-        phase = np.empty(
-            (rows * oversample * task.repeat, columns * oversample * task.repeat), "f4"
-        )
+        drawn = []
         with torch_threads(threads):
-            for part, drawn in _iter(data, task):
-                phase[part] = drawn
+            for part, strip in _iter(data, task):
+                drawn.append(strip)
                 if callback is not None:
-                    callback(part.stop / len(phase))
-    return _result(phase, seen.acquisition, task, notes, model)
+                    callback(part.stop / (oversample * (len(data) // task.repeat * task.repeat)))
+        phase = np.concatenate([strip.phase for strip in drawn])
+        consistency = np.concatenate([strip.consistency for strip in drawn])
+    return _result(
+        phase, consistency if task.comparison else None, seen.acquisition, task, notes, model
+    )
 
 
 def iter_airpi(
@@ -192,9 +211,10 @@ def iter_airpi(
     phase : ndarray
         Of these rows [rad], all columns. The mean is that of direct ptychography, strip by strip.
     """
-    task, _, _ = _plan(data, acquisition, model, repeat, oversample, device, force)
+    task, _, _ = _plan(data, acquisition, model, repeat, oversample, device, force, False)
     with torch_threads(threads):
-        yield from _iter(data, task)
+        for rows, strip in _iter(data, task):
+            yield rows, strip.phase
 
 
 def _plan(
@@ -205,6 +225,7 @@ def _plan(
     oversample: int,
     device: str,
     force: bool,
+    return_evidence: bool,
 ) -> tuple[_Task, Survey, tuple[str, ...]]:
     for name, value in (("repeat", repeat), ("oversample", oversample)):
         if value is not None and (
@@ -231,11 +252,35 @@ def _plan(
         )
     reduction = plan_reduction((data.shape[2], data.shape[3]), seen.acquisition)
     conditions = conditions_of(seen.acquisition, repeat, seen.electrons * repeat**2)
-    task = _Task(reduction, conditions, network, device, repeat, oversample)
+    comparison = None
+    if return_evidence:
+        if not math.isfinite(seen.electrons):
+            raise ValueError(
+                "The patterns are no whole counts, so that their noise is not known and "
+                "return_evidence=True has nothing to compare with. Give electron counts."
+            )
+        comparison = _comparison(reduction, seen.acquisition, repeat)
+    task = _Task(reduction, conditions, network, device, repeat, oversample, comparison)
     return task, seen, tuple(notes)
 
 
-def _iter(data: np.ndarray | da.Array, task: _Task) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+def _comparison(reduction: Reduction, acquisition: Acquisition, repeat: int) -> Comparison:
+    assert acquisition.scan_step is not None
+    assert acquisition.diffraction_step is not None
+    assert acquisition.convergence_angle is not None
+    step_y, step_x = acquisition.scan_step
+    pixel_y, pixel_x = acquisition.diffraction_step
+    angle = acquisition.convergence_angle
+    return plan_comparison(
+        acquisition,
+        (step_y * repeat, step_x * repeat),
+        POINTS,
+        reduction,
+        (pixel_y / angle, pixel_x / angle),
+    )
+
+
+def _iter(data: np.ndarray | da.Array, task: _Task) -> Iterator[tuple[slice, _Strip]]:
     """Read row by row, and draw each strip as soon as all that it sees is there."""
     source = _reduced_rows(data, task)
     kept = np.empty((0, data.shape[1] // task.repeat, CELLS + SECTORS), np.float32)
@@ -270,15 +315,19 @@ def _summed(cells: NDArray[np.float32], repeat: int) -> NDArray[np.float32]:
     return boxes.sum(axis=(1, 3))
 
 
-def _draw_strip(cells: NDArray[np.float32], row_tile: Tile, task: _Task) -> NDArray[np.float32]:
+def _draw_strip(cells: NDArray[np.float32], row_tile: Tile, task: _Task) -> _Strip:
     """Draw the rows of a strip, from the cells of the rows that it sees."""
     parts = []
     for tile in strips(cells.shape[1]):
         phase = _draw(np.moveaxis(cells[:, slice(*tile.seen)], -1, 0), task)
         first, last = (POINTS * (edge - tile.seen[0]) for edge in tile.drawn)
         parts.append(phase[:, first:last])
-    first, last = (POINTS * (edge - row_tile.seen[0]) for edge in row_tile.drawn)
-    return _resampled(np.concatenate(parts, axis=1), (first, last), task)
+    phase = np.concatenate(parts, axis=1)
+    first, last = (edge - row_tile.seen[0] for edge in row_tile.drawn)
+    consistency = np.empty((0, 0), np.float32)
+    if task.comparison is not None:
+        consistency = pattern_consistency(phase, cells, (first, last), task.comparison)
+    return _Strip(_resampled(phase, (POINTS * first, POINTS * last), task), consistency)
 
 
 def _resampled(
@@ -327,7 +376,7 @@ def _padded(inputs: ScanInputs) -> ScanInputs:
     return dataclasses.replace(inputs, channels=channels, base=base)
 
 
-def _lazy(data: da.Array, task: _Task) -> da.Array:
+def _lazy(data: da.Array, task: _Task) -> tuple[da.Array, da.Array]:
     """One task for each strip, which reads the rows that it sees."""
     import dask
     import dask.array as da
@@ -335,22 +384,29 @@ def _lazy(data: da.Array, task: _Task) -> da.Array:
     columns = data.shape[1] // task.repeat
     wanted = task.oversample * task.repeat
 
-    def strip(rows: np.ndarray, tile: Tile) -> NDArray[np.float32]:
+    def strip(rows: np.ndarray, tile: Tile) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with torch_threads(1):
             cells = np.concatenate(list(_reduced_rows(rows, task)))
-            return _draw_strip(cells, tile, task)
+            drawn = _draw_strip(cells, tile, task)
+        return drawn.phase, drawn.consistency
 
-    parts = []
+    phases, maps = [], []
     for tile in strips(data.shape[0] // task.repeat):
         first, last = (edge * task.repeat for edge in tile.seen)
-        drawn = dask.delayed(strip, pure=False)(data[first:last], tile)
-        shape = ((tile.drawn[1] - tile.drawn[0]) * wanted, columns * wanted)
-        parts.append(da.from_delayed(drawn, shape, np.float32))
-    return da.concatenate(parts)
+        rows = tile.drawn[1] - tile.drawn[0]
+        phase, consistency = dask.delayed(strip, pure=False, nout=2)(data[first:last], tile)
+        phases.append(da.from_delayed(phase, (rows * wanted, columns * wanted), np.float32))
+        maps.append(da.from_delayed(consistency, (rows, columns), np.float32))
+    return da.concatenate(phases), da.concatenate(maps)
 
 
 def _result(
-    phase: Any, acquisition: Acquisition, task: _Task, notes: tuple[str, ...], model: str | Path
+    phase: Any,
+    consistency: Any,
+    acquisition: Acquisition,
+    task: _Task,
+    notes: tuple[str, ...],
+    model: str | Path,
 ) -> AirpiResult:
     assert acquisition.scan_step is not None
     step_y, step_x = acquisition.scan_step
@@ -367,36 +423,9 @@ def _result(
         phase,
         (step_y / task.oversample, step_x / task.oversample),
         (middle * step_y, middle * step_x),
-        _coverage(phase.shape, acquisition, task.oversample),
+        probe_coverage(phase.shape, acquisition, task.oversample),
         task.repeat,
         parameters,
         notes,
+        consistency,
     )
-
-
-def _coverage(
-    shape: tuple[int, int], acquisition: Acquisition, oversample: int
-) -> NDArray[np.float32]:
-    """Sum of the probes' intensities, over its mean far from all edges."""
-    assert acquisition.beam_energy is not None
-    assert acquisition.convergence_angle is not None
-    assert acquisition.scan_step is not None
-    unit = conditions_of(acquisition, 1, math.inf).unit
-    # Fine enough for the probe, which has frequencies up to 1/unit.
-    finer = math.ceil(max(acquisition.scan_step) / oversample / (FINEST_OF_PROBE * unit))
-    points = oversample * finer
-    pixel = (acquisition.scan_step[0] / points, acquisition.scan_step[1] / points)
-    sizes = [size * finer for size in shape]
-    # As much room around as the probe needs, so that nothing comes in at the opposite edge.
-    rooms = [math.ceil(REACH_OF_PROBE * unit / edge) for edge in pixel]
-    grid = [
-        scipy.fft.next_fast_len(size + 2 * room) for size, room in zip(sizes, rooms, strict=True)
-    ]
-    inside = [slice(room, room + size) for size, room in zip(sizes, rooms, strict=True)]
-    comb = np.zeros(grid, np.float32)
-    comb[inside[0], inside[1]][::points, ::points] = 1
-    intensity = np.abs(np.fft.ifftshift(probe((grid[0], grid[1]), pixel, acquisition))) ** 2
-    spectrum = scipy.fft.rfft2(intensity) * scipy.fft.rfft2(comb)
-    light = scipy.fft.irfft2(spectrum, s=grid) * points**2
-    found: NDArray[np.float32] = light[inside[0], inside[1]][::finer, ::finer].astype(np.float32)
-    return found

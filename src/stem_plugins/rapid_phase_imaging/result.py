@@ -35,6 +35,10 @@ class AirpiResult:
         What made it.
     notes
         What was chosen, and why.
+    consistency
+        For each position, or box of positions: how far the recorded pattern is from the one that
+        the image predicts, in units of the noise of counting; 1 where the image explains all. For
+        dask data a dask array; ``None`` where it was not asked for.
     """
 
     phase: Any
@@ -44,6 +48,7 @@ class AirpiResult:
     repeat: int
     parameters: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    consistency: Any = None
 
     @property
     def transmission(self) -> Any:

@@ -287,7 +287,15 @@ def layer_crystal(rng: Generator) -> Crystal:
     if kind < 2:
         numbers, length = np.array([6, 6]), 2.46
         if kind == 1 or rng.random() < 0.3:
-            numbers = _not_held_out(lambda: np.array([random_element(rng), random_element(rng)]))
+            # Light ones are the hardest to see.
+            light = rng.random() < 0.5
+            numbers = _not_held_out(
+                lambda: (
+                    rng.integers(4, 10, 2)
+                    if light
+                    else np.array([random_element(rng), random_element(rng)])
+                )
+            )
             length = np.sqrt(3) * (
                 covalent_radius(int(numbers[0])) + covalent_radius(int(numbers[1]))
             )

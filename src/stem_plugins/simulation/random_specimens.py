@@ -237,9 +237,9 @@ def _side_by_side(parts: list[Atoms]) -> Atoms:
 
 #: How often each is drawn, and what draws it.
 CONTENTS: dict[str, tuple[float, Callable[[float, float, Generator], Atoms]]] = {
-    "crystal": (0.42, _crystal),
-    "layers": (0.22, _layers),
+    "crystal": (0.36, _crystal),
+    "layers": (0.26, _layers),
     "on support": (0.14, _on_support),
     "amorphous": (0.1, _amorphous),
-    "sparse": (0.12, _sparse),
+    "sparse": (0.14, _sparse),
 }

@@ -66,7 +66,7 @@ class Batch(NamedTuple):
 
 
 def airpi_loss(phase: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Loss of a batch: what cannot be explained, whatever the scale, and a part of the error.
+    """Loss of a batch: what cannot be explained, the correlation, and a part of the error.
 
     Parameters
     ----------
@@ -76,7 +76,8 @@ def airpi_loss(phase: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     torch.Tensor
-        Mean over the scans of ``log(error)``, which weighs a decibel alike at every dose.
+        Mean over the scans of ``log(error)``, which weighs a decibel alike at every dose, less the
+        correlation, which counts where there is little but noise.
     """
     found = phase - phase.mean(dim=(1, 2), keepdim=True)
     sought = truth - truth.mean(dim=(1, 2), keepdim=True)
@@ -85,7 +86,8 @@ def airpi_loss(phase: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     unexplained = variance - common.square() / (power + 1e-9)
     error = (found - sought).square().mean(dim=(1, 2))
     share = (0.6 * unexplained + 0.4 * error) / (variance + NOTHING)
-    return torch.log(share + 1e-3).mean()
+    correlation = common / torch.sqrt((power + 1e-6) * (variance + NOTHING))
+    return (torch.log(share + 1e-3) - correlation).mean()
 
 
 def _loss(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
