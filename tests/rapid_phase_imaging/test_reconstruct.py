@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 
 from stem_plugins import MissingCalibrationError, ssb
 from stem_plugins.rapid_phase_imaging import tiles
-from stem_plugins.rapid_phase_imaging.reconstruct import airpi, iter_airpi
+from stem_plugins.rapid_phase_imaging.reconstruct import airpi, grow_airpi, iter_airpi
 
 from .conftest import PLACES, SIDE, STEP, atom_scan
 
@@ -62,6 +62,46 @@ def test_strips_make_the_whole(atoms, taught):
     whole = np.concatenate([part for _, part in parts])
     np.testing.assert_allclose(whole - whole.mean(), expected, atol=1e-5)
     assert parts[-1][0].stop == len(expected)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_growing_image_becomes_the_whole(atoms, taught, monkeypatch, lazy):
+    monkeypatch.setattr(tiles, "CORE", 12)
+    data = da.from_array(np.asarray(atoms.data), chunks=(7, 32, 50, 48)) if lazy else atoms.data
+    options = {"model": taught, "threads": 1, "return_evidence": True, "oversample": 3}
+    # Whole counts, without which nothing can be compared.
+    counts = (data * 1e4).round().astype(np.uint16)
+    first, *growing = grow_airpi(counts, atoms.acquisition, **options)
+    assert np.isnan(first.phase).all()
+    rows = [int(np.isfinite(result.phase[:, 0]).sum()) for result in growing]
+    assert rows == [30, 63, 96]
+    for result, count in zip(growing, rows, strict=True):
+        assert np.isfinite(result.phase[:count]).all()
+        assert result.phase[:count].mean() == pytest.approx(0, abs=1e-6)
+        assert np.isfinite(result.consistency[: count // 3]).all()
+        assert np.isnan(result.consistency[count // 3 :]).all()
+    expected = airpi(np.asarray(counts), atoms.acquisition, **options)
+    for name in ("phase", "coverage", "consistency"):
+        np.testing.assert_array_equal(getattr(growing[-1], name), getattr(expected, name))
+    assert growing[-1].sampling == expected.sampling
+    assert growing[-1].parameters == expected.parameters
+
+
+@pytest.mark.parametrize("compared", [False, True])
+def test_the_share_that_is_done_is_told_and_can_end_the_work(atoms, untaught, compared):
+    counts = (np.asarray(atoms.data) * 1e4).round().astype(np.uint16)
+    options = {"model": untaught, "threads": 1, "return_evidence": compared}
+    shares = []
+    airpi(counts, atoms.acquisition, callback=shares.append, **options)
+    assert len(shares) > 1
+    assert np.all(np.diff(shares) > 0)
+    assert shares[-1] == pytest.approx(1)
+
+    def stop(share):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        airpi(counts, atoms.acquisition, callback=stop, **options)
 
 
 def test_tiles_change_next_to_nothing(untaught, monkeypatch):

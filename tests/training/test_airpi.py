@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 import torch
 
 from stem_plugins.rapid_phase_imaging.inputs import ScanConditions, scan_inputs
-from stem_plugins.rapid_phase_imaging.reconstruct import _load
+from stem_plugins.rapid_phase_imaging.planning import load_network
 from stem_plugins.simulation import Atoms
 from stem_plugins.training import airpi, airpi_library
 from stem_plugins.training.airpi import AirpiTraining, airpi_loss, train_airpi
@@ -149,7 +149,7 @@ def test_runs_add_up_and_what_is_exported_is_used(library, tmp_path, monkeypatch
     assert second.seconds > first.seconds
     assert (tmp_path / "log.csv").read_text().startswith("step,seconds,loss,network,direct\n")
     path = tmp_path / "airpi.safetensors"
-    network = _load(path, path.stat().st_mtime_ns, "cpu")
+    network = load_network(path, path.stat().st_mtime_ns, "cpu")
     # The last layer was zero before the first step.
     assert float(network.last.weight.detach().abs().max()) > 0
     (tmp_path / "checkpoint.pt").write_bytes(b"damaged")

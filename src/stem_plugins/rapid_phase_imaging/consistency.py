@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import scipy.fft
@@ -150,6 +151,7 @@ def pattern_consistency(
     counts: NDArray[np.float32],
     rows: tuple[int, int],
     comparison: Comparison,
+    compared: Callable[[], None] | None = None,
 ) -> NDArray[np.float32]:
     """Compare recorded patterns with those that a phase makes.
 
@@ -163,6 +165,8 @@ def pattern_consistency(
         First and last but one row of the positions that are looked at; others lend their phase.
     comparison
         From `plan_comparison`.
+    compared
+        Called after every row. What it raises ends the work.
 
     Returns
     -------
@@ -191,6 +195,8 @@ def pattern_consistency(
         expected *= total / expected.sum(axis=1, keepdims=True)
         misfit = np.sum((measured - expected) ** 2, axis=1)
         found[number] = np.sqrt(misfit / np.maximum(total[:, 0], 1e-12))
+        if compared is not None:
+            compared()
     return found
 
 
