@@ -40,7 +40,7 @@ def test_every_image_is_calibrated(folder):
     found = {path.stem.removeprefix("srtio3_") for path in folder.glob("*.zspy")}
     assert found == {
         *("pacbed", "adf", "adf-restored", "com-y", "com-x"),
-        *("ricom-7", "ricom-15", "ricom-41", "icom"),
+        *("ricom-7", "ricom-15", "ricom-41", "icom", "airpi"),
     }
     for name in found - {"pacbed"}:
         axes = image(folder, name)["axes"]
@@ -59,6 +59,16 @@ def test_phase_images_resemble_the_true_phase(folder):
         assert abs(np.corrcoef(np.roll(pixels, 5, 0).ravel(), blurred.ravel())[0, 1]) < 0.5
 
 
+def test_airpi_is_the_true_phase_without_the_blur_of_the_probe(folder):
+    truth, pixels = demo_scan((40, 40)).phase.ravel(), image(folder, "airpi")["data"].ravel()
+    icom = image(folder, "icom")["data"].ravel()
+    likeness = np.corrcoef(pixels, truth)[0, 1]
+    assert likeness > 0.95
+    assert likeness > np.corrcoef(icom, truth)[0, 1] + 0.05
+    # Its size is right, too.
+    assert np.polyfit(truth, pixels, 1)[0] == pytest.approx(1, abs=0.15)
+
+
 def test_restored_dark_field_resembles_the_true_one_more_than_the_counted_one(folder):
     truth = demo_scan((40, 40)).phase
     blurred = gaussian_filter(truth, 1.5).ravel()
@@ -70,13 +80,14 @@ def test_restored_dark_field_resembles_the_true_one_more_than_the_counted_one(fo
     )
 
 
-def test_without_torch_there_is_no_restored_image(tmp_path, works, monkeypatch):
+def test_without_torch_there_are_no_images_by_networks(tmp_path, works, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name: None if name == "torch" else find(name)
     )
     works("demo", "--quick", "-o", tmp_path / "out")
-    assert not (tmp_path / "out" / "srtio3_adf-restored.zspy").exists()
+    for name in ("adf-restored", "airpi"):
+        assert not (tmp_path / "out" / f"srtio3_{name}.zspy").exists()
     assert (tmp_path / "out" / "srtio3_adf.zspy").exists()
 
 

@@ -13,7 +13,18 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 import stem_plugins
-from stem_plugins.cli import convert, demo, dgp, info, messages, restore, ricom, train, weights
+from stem_plugins.cli import (
+    airpi,
+    convert,
+    demo,
+    dgp,
+    info,
+    messages,
+    restore,
+    ricom,
+    train,
+    weights,
+)
 from stem_plugins.cli.options import attach_numbers
 
 __all__ = ["build_parser", "main"]
@@ -41,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
             "  stem-plugins info scan.mib             what is in this file?\n"
             "  stem-plugins ricom scan.mib -o images  images of it, as .tif, .zspy and .png\n"
             "  stem-plugins ricom --help              all options, with units\n"
+            "  stem-plugins airpi scan.mib -o phase   its phase in one pass, by a network\n"
             "  stem-plugins dgp scan.mib -o phase     its phase by iterative ptychography\n"
             "  stem-plugins restore adf.dm4 -o clean  an image without noise and scan jitter\n\n"
             "Exit codes: 0 done, 1 bad input or data, 2 wrong usage, 130 interrupted."
@@ -52,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     traceback_help = "show the full traceback of an error"
     parser.add_argument("--verbose", action="store_true", help=traceback_help)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (demo, info, convert, ricom, dgp, restore, train, weights):
+    for module in (demo, info, convert, ricom, airpi, dgp, restore, train, weights):
         command = module.add_parser(commands)
         # Without a default of its own, so that it may also stand before the command.
         command.add_argument(

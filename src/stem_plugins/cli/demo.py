@@ -37,8 +37,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
             "Simulate a 4D-STEM scan of SrTiO3 [001] (200 kV, 22 mrad, steps of 0.2 Å, finite\n"
             "dose), write it as a Merlin file (.mib and .hdr), read that back, and save the\n"
             "images of it (.zspy, with scales) and a figure (.png): annular dark field, also\n"
-            "restored (with PyTorch), centre of mass, riCOM with three kernel sizes, iCOM, and\n"
-            "the true phase."
+            "restored (with PyTorch), centre of mass, riCOM with three kernel sizes, iCOM, AIRPI\n"
+            "(with PyTorch), and the true phase."
         ),
         epilog=("Examples:\n  stem-plugins demo\n  stem-plugins demo -o results --napari"),
     )
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     scan_shape, kernel_sizes = QUICK if arguments.quick else FULL
     folder, overwrite = arguments.output, arguments.overwrite
     mib, figure = folder / f"{STEM}.mib", folder / "demo.png"
-    in_figure, kernels, beside = _recipes(kernel_sizes, _model())
+    in_figure, kernels, beside = _recipes(kernel_sizes, _model(), mib)
     plan = image_paths([*in_figure, *kernels, *beside], folder, STEM, ["zspy"])
     outputs = [figure, *(path for _, path in plan)]
     _prepare_folder(folder, [mib, mib.with_suffix(".hdr"), *outputs], overwrite=overwrite)
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _recipes(
-    kernel_sizes: tuple[int, ...], model: str | None
+    kernel_sizes: tuple[int, ...], model: str | None, mib: Path
 ) -> tuple[list[Recipe], list[Recipe], list[Recipe]]:
     """Return the images of the figure before and behind the true phase, and those only saved.
 
@@ -119,6 +119,8 @@ def _recipes(
     ]
     if model is not None:
         before.insert(2, images.restored_recipe(0, "adf-restored", "ADF, restored", model=model))
+    if model == "default":
+        before.append(images.airpi_recipe(mib))
     return before, [images.ricom_recipe(size) for size in kernel_sizes], components
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["save_figure"]
 
 #: Panels in a row; what leaves the fewest places empty is taken.
-COLUMNS = (4, 3)
+COLUMNS = (4, 3, 5)
 PANEL_INCHES = 2.35
 DPI = 180
 

@@ -183,10 +183,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _reconstruct_and_save(arguments: argparse.Namespace, device: str) -> None:
-    from stem_plugins.cli.dgp_files import check_folder, check_outputs, save_results
+    from stem_plugins.cli.dgp_files import check_outputs, save_results
     from stem_plugins.cli.dgp_parameters import chosen_parameters
     from stem_plugins.cli.dgp_vacuum import about_vacuum, vacuum_pattern
     from stem_plugins.cli.messages import InterruptedAndKept, say
+    from stem_plugins.cli.result_folder import check_folder, folder_for_results
     from stem_plugins.ptychography import load_ptychography
     from stem_plugins.ptychography.processes import is_first
 
@@ -206,7 +207,7 @@ def _reconstruct_and_save(arguments: argparse.Namespace, device: str) -> None:
     for note in notes if is_first() else ():
         say(note)
     options = {**parameters, **inputs, "device": device}
-    with _folder(arguments.output), about_vacuum(arguments.vacuum):
+    with folder_for_results(arguments.output), about_vacuum(arguments.vacuum):
         result = _reconstruct(arguments, scan.data, acquisition, state, options)
     _check_finished(result)
     if not is_first():
@@ -224,14 +225,7 @@ def _calibration(
     arguments: argparse.Namespace, scan: Scan, before: PtychographyResult | None
 ) -> tuple[Acquisition, list[str]]:
     """Complete what the scan knows by what can be found in it, after checking that it can be."""
-    from stem_plugins.cli.one_pass import (
-        beam_center,
-        check_center,
-        needs_dark_field,
-        scan_moments,
-        settle_rotation,
-    )
-    from stem_plugins.imaging.detectors import dark_field_detector
+    from stem_plugins.cli.one_pass import check_center, rotation_of_scan
     from stem_plugins.ptychography.geometry import scan_geometry
 
     acquisition = scan.acquisition
@@ -244,38 +238,7 @@ def _calibration(
     if before is not None and (estimate or acquisition.scan_rotation is None):
         used = before.acquisition
         return acquisition.replace(scan_rotation=used.scan_rotation, flip_y=used.flip_y), []
-    if not needs_dark_field(acquisition, estimate=estimate):
-        return acquisition, []
-    place = acquisition.center or beam_center(scan.data)
-    dark_field = dark_field_detector(tuple(detector), acquisition, center=place)
-    moments = scan_moments(
-        scan,
-        detectors=[] if dark_field is None else [dark_field],
-        center=acquisition.center,
-        pattern=False,
-    )
-    acquisition, note = settle_rotation(
-        moments.com,
-        acquisition,
-        estimate=estimate,
-        reference=None if dark_field is None else moments.images[-1],
-        take_trusted=True,
-    )
-    return acquisition, [note]
-
-
-@contextlib.contextmanager
-def _folder(path: Path) -> Iterator[None]:
-    """Make a folder, and take it away again where nothing came into it."""
-    made = not path.exists()
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        if made:
-            with contextlib.suppress(OSError):
-                path.rmdir()
-        raise
+    return rotation_of_scan(scan, acquisition, estimate=estimate)
 
 
 def _reconstruct(

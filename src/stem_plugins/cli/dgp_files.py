@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,39 +11,10 @@ if TYPE_CHECKING:
 
     from stem_plugins.ptychography import PtychographyResult
 
-__all__ = ["check_folder", "check_outputs", "save_results"]
+__all__ = ["check_outputs", "save_results"]
 
 #: How the phase is saved; a run that leaves others behind is told so.
 FORMATS = ("zspy", "tif", "png")
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse, before anything is read, a folder in which no file can be made.
-
-    Parameters
-    ----------
-    folder
-        Where results will go. Where it does not exist, that above it is tried; nothing is left.
-
-    Raises
-    ------
-    OSError
-        It is a file, cannot be written, or cannot be made.
-    """
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise FileExistsError(f"{folder} is a file; give a folder for the results.")
-        # Processes that work together must not take a folder away from each other.
-        absolute = folder.absolute()
-        above = next(place for place in (absolute, *absolute.parents) if place.exists())
-        with tempfile.NamedTemporaryFile(dir=above, prefix=".writable-", suffix=".part"):
-            pass
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(
-            f"{folder} cannot be written: {error.strerror}; give a folder that can be."
-        ) from error
 
 
 def check_outputs(folder: Path, stem: str, *, replace: bool) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "Drawing",
     "Recipe",
     "Results",
+    "airpi_recipe",
     "com_recipes",
     "detector_recipe",
     "divergence_recipe",
@@ -211,6 +212,20 @@ def restored_recipe(index: int, name: str, title: str, *, model: str) -> Recipe:
         return Drawing(restore(results.moments.images[index], model=model), "counts")
 
     return Recipe(name, title, draw, percentiles=(0.0, 99.8), parameters={"model": model})
+
+
+def airpi_recipe(mib: Path) -> Recipe:
+    """AIRPI of the scan in a file, at its positions; see `stem_plugins.airpi`."""
+
+    def draw(results: Results) -> Drawing:
+        from stem_plugins.io.merlin import read_merlin
+        from stem_plugins.rapid_phase_imaging import airpi
+
+        data = read_merlin(mib).data
+        found = airpi(data, results.acquisition, oversample=1, lazy_output=False)
+        return Drawing(found.phase, "rad")
+
+    return Recipe("airpi", "AIRPI", draw, percentiles=(0.0, 99.5))
 
 
 def total_recipe() -> Recipe:

@@ -35,6 +35,7 @@ SHELL_WORDS = (
     (r"Pass beam_energy\.", "Give it: --beam-energy 200."),
     (r"\bscan_shape\b", "--scan"),
     (r"\brepeat=", "--repeat "),
+    (r"\bforce=True\b", "--force"),
     (r"\bslice_thickness\b", "--slice-thickness"),
     (r"\bwithout resume\b", "without --resume"),
     (r"\b(skip|counter)_(frames|rows|columns|depth)=", r"--\1-\2 "),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stem_plugins.cli.messages import bar_style
+from stem_plugins.imaging.detectors import dark_field_detector
 from stem_plugins.imaging.field import vector_field
 from stem_plugins.imaging.moments import Moments, moments
 from stem_plugins.imaging.pattern_checks import largest_count_of, warn_of_patterns
@@ -29,6 +30,7 @@ __all__ = [
     "check_center",
     "check_patterns",
     "needs_dark_field",
+    "rotation_of_scan",
     "scan_moments",
     "settle_rotation",
 ]
@@ -223,6 +225,46 @@ def settle_rotation(
         f"estimated from the scan, confidence {found.confidence:.0%}"
     )
     return acquisition.replace(scan_rotation=found.angle, flip_y=found.flip_y), note
+
+
+def rotation_of_scan(
+    scan: Scan, acquisition: Acquisition, *, estimate: bool
+) -> tuple[Acquisition, list[str]]:
+    """Find the rotation where it is unknown, or asked for, in a pass over the scan.
+
+    Parameters
+    ----------
+    scan
+        With lazy data.
+    acquisition
+        What is known of it.
+    estimate
+        Whether to find it even where it is known.
+
+    Returns
+    -------
+    tuple
+        The calibration with a rotation, and what the user is told.
+    """
+    if not needs_dark_field(acquisition, estimate=estimate):
+        return acquisition, []
+    detector = tuple(scan.data.shape[2:])
+    place = acquisition.center or beam_center(scan.data)
+    dark_field = dark_field_detector(detector, acquisition, center=place)
+    moments = scan_moments(
+        scan,
+        detectors=[] if dark_field is None else [dark_field],
+        center=acquisition.center,
+        pattern=False,
+    )
+    acquisition, note = settle_rotation(
+        moments.com,
+        acquisition,
+        estimate=estimate,
+        reference=None if dark_field is None else moments.images[-1],
+        take_trusted=True,
+    )
+    return acquisition, [note]
 
 
 def _estimate(

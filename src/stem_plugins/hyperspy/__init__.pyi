@@ -1,5 +1,6 @@
 from .interactive import InteractiveRicom
 from .ptychography_signals import PtychographySignals
+from .rapid_phase_methods import AirpiSignals
 from .reader import load
 from .scan_images import apply_scan_shifts, scan_shifts
 from .scan_moments import ScanMoments
@@ -16,6 +17,7 @@ from .vector_maps import (
 
 __all__ = [
     "STEM4D",
+    "AirpiSignals",
     "ComplexSTEM4D",
     "ComplexSTEMImage",
     "InteractiveRicom",

@@ -11,7 +11,7 @@ from hyperspy.signal import BaseSignal
 from hyperspy.signals import Signal1D
 
 from stem_plugins.hyperspy.calibration import scan_axes
-from stem_plugins.hyperspy.results import image_result
+from stem_plugins.hyperspy.results import finer_axis, image_result
 from stem_plugins.io.images import plain_values
 from stem_plugins.io.units import to_angstrom
 
@@ -85,7 +85,7 @@ def ptychography_signals(
     """
     parameters = _parameters(result)
     places = [
-        _object_axis(axis, size, pixel)
+        finer_axis(axis, size, pixel)
         for axis, size, pixel in zip(
             scan_axes(source), result.phase.shape, result.sampling, strict=True
         )
@@ -132,13 +132,6 @@ def _parameters(result: PtychographyResult) -> dict[str, Any]:
     """Everything that was chosen, as every file format can hold it: without empty lists."""
     settings = plain_values({**result.settings, "stopped": result.stopped})
     return {name: value for name, value in settings.items() if value not in ([], {})}
-
-
-def _object_axis(axis: Any, size: int, pixel: float) -> dict[str, Any]:
-    """Give a scan axis the pixels of the object; zero and direction stay."""
-    known = axis.get_axis_dictionary()
-    scale = float(np.copysign(pixel, axis.scale)) / _unit(axis.units)
-    return {**known, "size": size, "scale": scale, "navigate": False}
 
 
 def _depth_axis(result: PtychographyResult, unit: str) -> dict[str, Any]:

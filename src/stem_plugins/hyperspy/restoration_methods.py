@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +17,7 @@ from stem_plugins.hyperspy.scan_images import (
     fast_axis,
     like,
     scan_shifts,
+    share_progress,
     shows_progress,
 )
 from stem_plugins.lazy.blocks import is_lazy
@@ -111,7 +110,7 @@ class RestorationMethods:
         data = self.data
         if lazy_output and not is_lazy(data):
             data = self.as_lazy().data
-        with _progress(shows_progress(show_progressbar) and not is_lazy(data)) as report:
+        with share_progress(shows_progress(show_progressbar) and not is_lazy(data)) as report:
             made = stem_plugins.restore(
                 data,
                 model=model,
@@ -274,15 +273,3 @@ class ScanCorrectionMethods:
         if isinstance(image, BaseSignal):
             made.metadata.General.title = image.metadata.General.title
         return made
-
-
-@contextlib.contextmanager
-def _progress(wanted: bool) -> Iterator[Callable[[float], object] | None]:
-    """A progress bar for what calls back with its share; ``None`` where it is not wanted."""
-    if not wanted:
-        yield None
-        return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}, {remaining} to go") as bar:
-        yield lambda share: bar.update(share - bar.n)

@@ -20,12 +20,20 @@ from stem_plugins.hyperspy.stem_image import (
     LazySTEMImage,
     STEMImage,
 )
+from stem_plugins.io.units import to_angstrom
 from stem_plugins.lazy.blocks import is_lazy
 
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["delivered", "image_result", "parameters_of", "pattern_result", "vector_result"]
+__all__ = [
+    "delivered",
+    "finer_axis",
+    "image_result",
+    "parameters_of",
+    "pattern_result",
+    "vector_result",
+]
 
 #: Metadata of the experiment that results inherit.
 INHERITED = ("Acquisition_instrument", "Sample")
@@ -127,6 +135,24 @@ def pattern_result(source: BaseSignal, pattern: np.ndarray | da.Array, *, title:
     axes = _axes(source.axes_manager.signal_axes, navigate=False)
     pattern_class = LazyElectronDiffraction2D if is_lazy(pattern) else ElectronDiffraction2D
     return pattern_class(pattern, axes=axes, metadata=metadata)
+
+
+def finer_axis(axis: Any, size: int, pixel: float, origin: float = 0.0) -> dict[str, Any]:
+    """Give a scan axis the pixels of an image of its own sampling; the direction stays.
+
+    Parameters
+    ----------
+    axis
+        Of the scan.
+    size, pixel, origin
+        Pixels of the image, their edge, and the place of the first in the scan [Å].
+    """
+    unit = to_angstrom(1, axis.units)
+    assert unit is not None, "a scan without a known unit has no scan step"
+    known = axis.get_axis_dictionary()
+    scale = float(np.copysign(pixel, axis.scale)) / unit
+    offset = known["offset"] + float(np.copysign(origin, axis.scale)) / unit
+    return {**known, "size": size, "scale": scale, "offset": offset, "navigate": False}
 
 
 def _axes(axes: Any, *, navigate: bool) -> list[dict[str, Any]]:

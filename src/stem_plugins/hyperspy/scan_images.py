@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ __all__ = [
     "fast_axis",
     "like",
     "scan_shifts",
+    "share_progress",
     "shows_progress",
 ]
 
@@ -138,6 +140,16 @@ def shows_progress(show_progressbar: bool | None) -> bool:
     if show_progressbar is None:
         return bool(hs.preferences.General.show_progressbar)
     return show_progressbar
+
+
+@contextlib.contextmanager
+def share_progress(wanted: bool) -> Iterator[Callable[[float], object] | None]:
+    """Show a progress bar for what calls back with its share; give ``None`` where not wanted."""
+    if not wanted:
+        yield None
+        return
+    with tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}, {remaining} to go") as bar:
+        yield lambda share: bar.update(share - bar.n)
 
 
 def scan_shifts(

@@ -14,6 +14,7 @@ from stem_plugins.hyperspy.calibration import Calibrated
 from stem_plugins.hyperspy.deflection_methods import DeflectionMethods
 from stem_plugins.hyperspy.iterative_methods import IterativePtychographyMethods
 from stem_plugins.hyperspy.ptychography_methods import PtychographyMethods
+from stem_plugins.hyperspy.rapid_phase_methods import RapidPhaseMethods
 from stem_plugins.hyperspy.restoration_methods import ScanCorrectionMethods
 from stem_plugins.hyperspy.results import delivered, image_result
 from stem_plugins.hyperspy.scan_check import check_scan
@@ -33,6 +34,7 @@ __all__ = ["STEM4D", "ComplexSTEM4D", "LazyComplexSTEM4D", "LazySTEM4D"]
 class STEM4D(
     DeflectionMethods,
     PtychographyMethods,
+    RapidPhaseMethods,
     IterativePtychographyMethods,
     ScanCorrectionMethods,
     Calibrated,
