@@ -133,6 +133,18 @@ def ptychography(viewer: Any, name: str) -> None:
     save_screenshot(viewer, f"{name}-ptychography")
 
 
+def airpi(viewer: Any, name: str) -> None:
+    """Panel AIRPI: the phase after a run that compares the patterns."""
+    _, panel = viewer.window.add_plugin_dock_widget("stem-plugins", "AIRPI")
+    wait()
+    panel.form.evidence.setChecked(True)
+    panel.start()
+    wait(until=lambda: panel.worker is None)
+    if panel.result is None:
+        raise SystemExit(panel.message.text())
+    save_screenshot(viewer, f"{name}-airpi")
+
+
 def add_dark_field(viewer: Any) -> None:
     """Add the dark-field image of the scan in the viewer."""
     from stem_plugins import annular_detector, virtual_image
@@ -159,6 +171,7 @@ PANELS: dict[str, Callable[[Any, str], None]] = {
     "browser": browser,
     "restore": restore,
     "ptychography": ptychography,
+    "airpi": airpi,
 }
 
 

@@ -236,7 +236,7 @@ def test_what_cannot_be_restored_is_said(viewer, panel, columns, qtbot, monkeypa
     assert "missing from this installation" in panel.message.text()
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"nothing")
-    panel.use_weights(broken)
+    panel.models.use_file(broken)
     panel.start()
     finish(panel, qtbot)
     assert "broken.safetensors" in panel.message.text()

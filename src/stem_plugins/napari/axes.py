@@ -9,11 +9,15 @@ from collections.abc import Mapping
 
 from stem_plugins.optics.acquisition import Acquisition
 
-__all__ = ["AXIS_LABELS", "behind", "covering_axes", "world_axes"]
+__all__ = ["AXIS_LABELS", "ORIGIN", "behind", "covering_axes", "world_axes"]
 
 AXIS_LABELS = ("scan y", "scan x", "ky", "kx")
 
 ANGSTROM_PER_NM = 10.0
+
+#: In the metadata of layers whose pixel (0, 0) is not at scan position (0, 0): how far it is from
+#: there, (y, x), in their own pixels.
+ORIGIN = "origin"
 
 
 def world_axes(acquisition: Acquisition, detector_shape: tuple[int, int]) -> dict[str, tuple]:
@@ -59,7 +63,11 @@ def world_axes(acquisition: Acquisition, detector_shape: tuple[int, int]) -> dic
     }
 
 
-def covering_axes(acquisition: Acquisition, detector_shape: tuple[int, int]) -> dict[str, tuple]:
+def covering_axes(
+    acquisition: Acquisition,
+    detector_shape: tuple[int, int],
+    origin: tuple[float, float] = (0.0, 0.0),
+) -> dict[str, tuple]:
     """Scale, translation and units of an image over the scan, (scan_y, scan_x, 1, 1).
 
     Parameters
@@ -67,6 +75,8 @@ def covering_axes(acquisition: Acquisition, detector_shape: tuple[int, int]) -> 
     acquisition, detector_shape
         As for `world_axes`. The one detector pixel of the image covers the whole detector, so that
         the image is there whatever detector pixel the viewer's sliders stand on.
+    origin
+        Of the image, as `ORIGIN` says.
 
     Examples
     --------
@@ -82,7 +92,8 @@ def covering_axes(acquisition: Acquisition, detector_shape: tuple[int, int]) -> 
         for origin, step, n in zip(origins, steps, detector_shape, strict=True)
     ]
     axes["scale"] = (*axes["scale"][:2], *sides)
-    axes["translate"] = (0.0, 0.0, *middles)
+    places = [step * n for step, n in zip(axes["scale"][:2], origin, strict=True)]
+    axes["translate"] = (*places, *middles)
     return axes
 
 

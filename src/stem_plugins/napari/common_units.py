@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stem_plugins.napari.axes import behind, covering_axes, world_axes
+from stem_plugins.napari.axes import ORIGIN, behind, covering_axes, world_axes
 from stem_plugins.napari.layers import (
     STAND_IN,
     LayerData,
@@ -111,7 +111,7 @@ def join(viewer: ViewerModel, layer_data: LayerData) -> LayerData:
     axes = (
         world_axes(placed, tuple(data.shape[2:4]))
         if covered is None
-        else covering_axes(placed, covered)
+        else covering_axes(placed, covered, options["metadata"].get(ORIGIN, (0.0, 0.0)))
     )
     axes = behind({key: tuple(options[key])[:-4] for key in axes}, axes)
     metadata = {**options["metadata"], STAND_IN: stand_ins(calibration, placed, axes)}

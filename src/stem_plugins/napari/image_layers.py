@@ -14,7 +14,7 @@ import numpy as np
 
 from stem_plugins.io.image_files import MeasuredImages
 from stem_plugins.io.units import to_angstrom
-from stem_plugins.napari.axes import AXIS_LABELS
+from stem_plugins.napari.axes import AXIS_LABELS, ORIGIN
 from stem_plugins.napari.contrast import image_limits
 from stem_plugins.napari.layers import STAND_IN, LayerData, acquisition_of
 from stem_plugins.napari.planes import is_over_scan
@@ -204,7 +204,7 @@ def put_in_place(layer: Image, measured: Image) -> None:
 
 
 #: Metadata that hold for every layer on the same grid.
-KEPT = ("acquisition", "detector_shape", STAND_IN)
+KEPT = ("acquisition", "detector_shape", ORIGIN, STAND_IN)
 
 
 def measured_images(layer: Image) -> MeasuredImages:

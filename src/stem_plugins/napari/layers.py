@@ -18,7 +18,7 @@ import numpy as np
 
 from stem_plugins.io.scan import Scan
 from stem_plugins.io.units import to_angstrom, to_milliradian
-from stem_plugins.napari.axes import AXIS_LABELS, behind, covering_axes, world_axes
+from stem_plugins.napari.axes import AXIS_LABELS, ORIGIN, behind, covering_axes, world_axes
 from stem_plugins.napari.contrast import image_limits, pattern_limits
 from stem_plugins.optics.acquisition import Acquisition
 
@@ -382,7 +382,7 @@ def _axes_of(layer: Image, acquisition: Acquisition) -> dict[str, tuple]:
     """Scale, translation and units that a calibration gives to a layer."""
     covered = layer.metadata.get("detector_shape")
     if covered is not None:
-        axes = covering_axes(acquisition, covered)
+        axes = covering_axes(acquisition, covered, layer.metadata.get(ORIGIN, (0.0, 0.0)))
         front = {key: tuple(getattr(layer, key))[:-4] for key in axes}
         return behind({**front, "units": tuple(map(str, front["units"]))}, axes)
     if layer.ndim == 4:

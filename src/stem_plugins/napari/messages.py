@@ -24,6 +24,13 @@ NAPARI_WORDS = (
         " Replace them, for example in the console: viewer.layers[NAME].data = "
         "numpy.nan_to_num(viewer.layers[NAME].data).",
     ),
+    (r"; force=True images it nevertheless", ""),
+    (r"return_evidence=True has nothing to compare with", "there is nothing to compare with"),
+    (r" with repeat=(\d+)", r" with Repeat \1"),
+    (
+        r"\bconvergence_angle (and|/) diffraction_step",
+        r"convergence semi-angle \1 detector pixel",
+    ),
     (
         r"Choose one with dataset=\.\.\.",
         "Take out the one that you want with the command stem-plugins convert --dataset NAME.",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stem_plugins.napari.axes import behind, covering_axes
+from stem_plugins.napari.axes import ORIGIN, behind, covering_axes
 from stem_plugins.napari.common_units import join
 from stem_plugins.napari.layers import LayerData, is_scan_layer
 from stem_plugins.napari.view import camera_of, fit_view
@@ -84,7 +84,8 @@ def on_scan_plane(layer_data: LayerData, detector_shape: tuple[int, int]) -> Lay
     """
     image, options, kind = layer_data
     metadata = {**options["metadata"], "detector_shape": tuple(detector_shape)}
-    axes = covering_axes(metadata["acquisition"], detector_shape)
+    origin = metadata.get(ORIGIN, (0.0, 0.0))
+    axes = covering_axes(metadata["acquisition"], detector_shape, origin)
     ndim = len(options["scale"])
     own = {"translate": (0.0,) * ndim, **options}
     axes = behind({key: tuple(own[key])[:-2] for key in axes}, axes)

@@ -6,7 +6,6 @@ The array functions yield their progress; between the thread that runs them and 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import threading
 import time
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stem_plugins.lazy.blocks import thread_count
+from stem_plugins.napari.pytorch import needing_pytorch, spare_threads
 from stem_plugins.napari.restoration import StoppedError, our_warnings
+from stem_plugins.napari.scan_check import Check, words_of_unknown
 from stem_plugins.napari.vacuum import mean_pattern
-from stem_plugins.optics.acquisition import FIELDS, Acquisition
+from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.electrons import wavelength
 from stem_plugins.optics.probe import probe_radius
 from stem_plugins.ptychography.geometry import NEEDED, scan_geometry
@@ -35,13 +35,11 @@ __all__ = [
     "PRIORS",
     "PROBE_PRIORS",
     "REFINED",
-    "Check",
     "PtychographySettings",
     "Reconstruction",
     "check_scan",
     "outcome_of",
     "reconstruct",
-    "spare_threads",
 ]
 
 #: Choices as the panel words them, and as `stem_plugins.iterative_ptychography` does.
@@ -86,8 +84,6 @@ ANGSTROM_PER_NM = 10.0
 
 NOTHING_LEFT = "There is nothing left to do: raise Iterations to continue."
 
-TORCH = "Ptychography needs PyTorch, which is not installed: pip install 'stem-plugins[torch]'."
-
 
 @dataclasses.dataclass(frozen=True)
 class PtychographySettings:
@@ -131,25 +127,6 @@ class PtychographySettings:
         return self.options() != dataclasses.replace(other, **same).options()
 
 
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """What a calibration says before anything runs.
-
-    Parameters
-    ----------
-    problem
-        Why nothing can be reconstructed; empty: it can.
-    size
-        Probe, window and overlap in words.
-    notes
-        What is unknown, and taken as zero or estimated.
-    """
-
-    problem: str = ""
-    size: str = ""
-    notes: str = ""
-
-
 def check_scan(shape: tuple[int, ...], acquisition: Acquisition) -> Check:
     """Look whether a scan can be reconstructed with a calibration; no pattern is read.
 
@@ -170,9 +147,8 @@ def check_scan(shape: tuple[int, ...], acquisition: Acquisition) -> Check:
     >>> print(check_scan((9, 9, 32, 32), acquisition).size)
     Probe 0.36 nm wide in a window of 0.98 nm; steps of 0.1 nm overlap by 72 %. Pixel 0.031 nm.
     """
-    missing = [FIELDS[name][0] for name in NEEDED if getattr(acquisition, name) is None]
-    if missing:
-        return Check(f"Unknown: {', '.join(missing)}. Enter it in the tab Calibration.")
+    if unknown := words_of_unknown(acquisition, NEEDED):
+        return Check(unknown)
     try:
         geometry = scan_geometry((shape[0], shape[1]), (shape[2], shape[3]), acquisition)
     except ValueError as error:
@@ -193,12 +169,7 @@ def check_scan(shape: tuple[int, ...], acquisition: Acquisition) -> Check:
         notes.append("The defocus is unknown and taken as zero.")
     if acquisition.scan_rotation is None:
         notes.append("The scan rotation is unknown and will be estimated.")
-    return Check("", size, " ".join(notes))
-
-
-def spare_threads() -> int:
-    """Processor threads of a reconstruction: one core is left for the viewer."""
-    return max(1, thread_count() - 1)
+    return Check(size=size, notes=" ".join(notes))
 
 
 class Reconstruction:
@@ -316,7 +287,7 @@ def reconstruct(
     ValueError, OSError, ImportError, MemoryError
         It cannot be done; the message says why.
     """
-    with _torch_at_hand():
+    with needing_pytorch("Ptychography"):
         from stem_plugins.lazy.processors import torch_threads
         from stem_plugins.ptychography.orientation import estimated_rotation, with_rotation
         from stem_plugins.ptychography.reconstruct import iterate_ptychography
@@ -376,13 +347,3 @@ def outcome_of(result: PtychographyResult | None, control: Reconstruction) -> st
     if result is None:
         return NOTHING_LEFT
     return f"After {len(result.losses)} iterations: {result.stopped}."
-
-
-@contextlib.contextmanager
-def _torch_at_hand() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name == "torch":
-            raise ImportError(TORCH) from error
-        raise

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 import stem_plugins
-from stem_plugins.lazy.blocks import thread_count
 from stem_plugins.napari.contrast import image_limits
 from stem_plugins.napari.image_layers import image_of, is_image_layer, layer_like
 from stem_plugins.napari.layers import LayerData, is_scan_layer, scan_from_layer, scan_layer
+from stem_plugins.napari.pytorch import needing_pytorch, spare_threads
 
 if TYPE_CHECKING:
     import dask.array
@@ -47,8 +47,6 @@ FAST_SCANS: dict[str, tuple[int, Literal[1, -1]]] = {
 MOST_NOISE = 6.0
 
 PACKAGE = Path(stem_plugins.__file__).parent
-
-TORCH = "Restoration needs PyTorch, which is not installed: pip install 'stem-plugins[torch]'."
 
 
 class StoppedError(Exception):
@@ -182,14 +180,8 @@ def our_warnings(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
 
 
 def _restored(image: np.ndarray, report: Callable[[float], None], options: dict[str, Any]) -> Any:
-    try:
-        # One core is left for the viewer.
-        threads = max(1, thread_count() - 1)
-        return stem_plugins.restore(image, callback=report, threads=threads, **options)
-    except ModuleNotFoundError as error:
-        if error.name == "torch":
-            raise ImportError(TORCH) from error
-        raise
+    with needing_pytorch("Restoration"):
+        return stem_plugins.restore(image, callback=report, threads=spare_threads(), **options)
 
 
 def result_layers(layer: Image, maps: Maps, settings: RestoreSettings) -> dict[str, LayerData]:

@@ -18,7 +18,7 @@ from stem_plugins.optics.electrons import wavelength
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["OVERLAP", "Survey", "survey"]
+__all__ = ["NEEDED", "OVERLAP", "Survey", "check_calibration", "survey"]
 
 #: Calibration without which nothing can be done.
 NEEDED = ("beam_energy", "convergence_angle", "scan_step", "diffraction_step")
@@ -96,9 +96,7 @@ def survey(
         calibration; the step is too large; or the lens is far outside the range.
     """
     data = check_4d(data)
-    acquisition.require(*NEEDED)
-    _check_range(acquisition, force, stacklevel + 1)
-    overlap = _check_step(acquisition, force, stacklevel + 1)
+    overlap = check_calibration(acquisition, force=force, stacklevel=stacklevel + 1)
     every = tuple(slice(None, None, max(1, size // LOOKED_AT)) for size in data.shape[:2])
     sample = np.asarray(data[every])
     if sample.dtype.kind == "f" and not np.isfinite(sample).all():
@@ -118,6 +116,41 @@ def survey(
     counted = sample.dtype.kind in "uib" or np.array_equal(sample, np.rint(sample))
     electrons = float(mean.sum()) if counted else math.inf
     return Survey(acquisition.replace(center=center), electrons, overlap)
+
+
+def check_calibration(
+    acquisition: Acquisition, *, force: bool = False, stacklevel: int = 2
+) -> float:
+    """Look at a calibration alone; no pattern is needed.
+
+    Parameters
+    ----------
+    acquisition, force, stacklevel
+        As for `survey`.
+
+    Returns
+    -------
+    float
+        Diameter of the probe over the larger scan step.
+
+    Raises
+    ------
+    MissingCalibrationError
+        Energy, angle, step or detector pixel are unknown.
+    ValueError
+        The step is too large, or the lens far outside the range.
+
+    Examples
+    --------
+    >>> fine = Acquisition(
+    ...     beam_energy=300, convergence_angle=20, scan_step=0.3, diffraction_step=2.0
+    ... )
+    >>> round(check_calibration(fine), 1)
+    4.0
+    """
+    acquisition.require(*NEEDED)
+    _check_range(acquisition, force, stacklevel + 1)
+    return _check_step(acquisition, force, stacklevel + 1)
 
 
 def _check_step(acquisition: Acquisition, force: bool, stacklevel: int) -> float:

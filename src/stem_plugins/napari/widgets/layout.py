@@ -29,6 +29,7 @@ from stem_plugins.napari.widgets.plots import Plots
 from stem_plugins.napari.widgets.words import Words
 
 if TYPE_CHECKING:
+    from stem_plugins.napari.widgets.airpi import AirpiPanel
     from stem_plugins.napari.widgets.ptychography import PtychographyPanel
     from stem_plugins.napari.widgets.ricom import RicomPanel
 
@@ -85,7 +86,7 @@ def lay_out(panel: RicomPanel) -> None:
     column.addLayout(_output(panel))
 
 
-def scan_row(panel: RicomPanel | PtychographyPanel) -> QHBoxLayout:
+def scan_row(panel: RicomPanel | PtychographyPanel | AirpiPanel) -> QHBoxLayout:
     """Make the row that chooses the scan.
 
     Parameters
@@ -143,7 +144,7 @@ def _run(panel: RicomPanel) -> QHBoxLayout:
     return row
 
 
-def view_row(panel: RicomPanel | PtychographyPanel) -> QHBoxLayout:
+def view_row(panel: RicomPanel | PtychographyPanel | AirpiPanel) -> QHBoxLayout:
     """Make the row that chooses what the viewer shows, for `PlaneView`.
 
     Parameters

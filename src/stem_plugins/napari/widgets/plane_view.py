@@ -11,6 +11,7 @@ from stem_plugins.napari.view import fit_view, grid_of, scale_bar_of
 from stem_plugins.napari.widgets.worker import is_alive, once
 
 if TYPE_CHECKING:
+    from stem_plugins.napari.widgets.airpi import AirpiPanel
     from stem_plugins.napari.widgets.ptychography import PtychographyPanel
     from stem_plugins.napari.widgets.ricom import RicomPanel
 
@@ -32,7 +33,7 @@ class PlaneView(QObject):
         With its viewer, its buttons and the images in its `ResultLayers`.
     """
 
-    def __init__(self, panel: RicomPanel | PtychographyPanel) -> None:
+    def __init__(self, panel: RicomPanel | PtychographyPanel | AirpiPanel) -> None:
         super().__init__(panel)
         self._panel, self._viewer = panel, panel.viewer
         self._fit = once(self, lambda: fit_view(self._viewer), FIT)

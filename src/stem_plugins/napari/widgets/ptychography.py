@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtCore import QSize, QTimer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
 
-from stem_plugins.napari.common_units import agree_on_units, keep_units_alike
-from stem_plugins.napari.layers import acquisition_of, scan_from_layer, set_acquisition
+from stem_plugins.napari.layers import scan_from_layer
 from stem_plugins.napari.ptychography_code import python_code
 from stem_plugins.napari.ptychography_model import (
     PtychographySettings,
@@ -18,11 +17,12 @@ from stem_plugins.napari.ptychography_model import (
     check_scan,
     outcome_of,
     reconstruct,
-    spare_threads,
 )
+from stem_plugins.napari.pytorch import spare_threads
 from stem_plugins.napari.ricom_code import source_of
 from stem_plugins.napari.vacuum import vacuum_code, vacuum_layers
 from stem_plugins.napari.view import scale_bar_of
+from stem_plugins.napari.widgets.checked_scan import NO_SCAN, CheckedScan
 from stem_plugins.napari.widgets.closing import StopWhenClosed
 from stem_plugins.napari.widgets.layer_choice import LayerChoice
 from stem_plugins.napari.widgets.layout import WIDTH
@@ -75,10 +75,10 @@ class PtychographyPanel(QWidget):
         self.result: PtychographyResult | None = None
         self._made_with: tuple[PtychographySettings, Acquisition, Any]
         self._made_with = (PtychographySettings(), Acquisition(), None)
-        self._shown = Acquisition()  # in the form
         lay_out(self)
         self.closing = StopWhenClosed(self, self.stop, self._let_go)
-        self.chosen_scan = LayerChoice(napari_viewer, self.scans)
+        self.scan = CheckedScan(self, check_scan)
+        self.chosen_scan = self.scan.choice
         self.chosen_vacuum = LayerChoice(
             napari_viewer,
             self.optics.vacuum,
@@ -90,9 +90,8 @@ class PtychographyPanel(QWidget):
         self._look = QTimer(self)
         self._look.setInterval(LOOK)
         self._connect()
-        keep_units_alike(napari_viewer)
         self._show_running()
-        self._open(self.chosen_scan.layer)
+        self._open(self.scan_layer)
         self.chosen_scan.list_layers()
 
     def sizeHint(self) -> QSize:
@@ -102,15 +101,14 @@ class PtychographyPanel(QWidget):
     # Connections
 
     def _connect(self) -> None:
-        self.chosen_scan.chosen.connect(self._open)
-        self.chosen_scan.moved.connect(self._take_calibration)
+        self.scan.opened.connect(self._open)
+        self.scan.checked.connect(self._show_possible)
         self.chosen_vacuum.chosen.connect(self._options_changed)
         self.run.clicked.connect(self.start)
         self.resume.clicked.connect(self.go_on)
         self.pause.toggled.connect(self._pause)
         self.cancel.clicked.connect(self.end)
         self.form.changed.connect(self._options_changed)
-        self.optics.changed.connect(self.calibrate)
         self._look.timeout.connect(self._look_at_thread)
         self.send.clicked.connect(self.send_to_browser)
         self.copy.clicked.connect(self.copy_as_python)
@@ -122,7 +120,7 @@ class PtychographyPanel(QWidget):
 
     def _let_go(self) -> None:
         self.control.stop()
-        self.chosen_scan.close()
+        self.scan.close()
         self.chosen_vacuum.close()
         self.plane_view.close()
         if is_alive(self):
@@ -132,9 +130,7 @@ class PtychographyPanel(QWidget):
     @property
     def scan_layer(self) -> Any:
         """Layer of the scan, or `None`."""
-        return self.chosen_scan.layer
-
-    # The scan and its calibration
+        return self.scan.layer
 
     def _open(self, layer: Any) -> None:
         """Turn to another scan, or to none; the images of the one before stay."""
@@ -150,45 +146,8 @@ class PtychographyPanel(QWidget):
             widget.setEnabled(layer is not None)
         self.say("Stopped: the scan is another one now." if was_running else "")
         self.chosen_vacuum.list_layers()
-        self._take_calibration()
         if layer is None:
-            self.say("Open a 4D-STEM scan (.mib, .hspy, .zspy), or File > Open Sample.")
-
-    def _acquisition(self) -> Acquisition:
-        return Acquisition() if self.scan_layer is None else acquisition_of(self.scan_layer)
-
-    def calibrate(self, acquisition: Acquisition) -> None:
-        """Give the scan another calibration.
-
-        Parameters
-        ----------
-        acquisition
-            From the form.
-        """
-        set_acquisition(self.scan_layer, acquisition)
-        agree_on_units(self.viewer)
-        self._take_calibration()
-
-    def _take_calibration(self) -> None:
-        """Show the calibration of the layer, and what it allows."""
-        layer, self._shown = self.scan_layer, self._acquisition()
-        shape = None if layer is None else layer.data.shape
-        self.optics.show_acquisition(self._shown, shape)
-        self.problem.say("")
-        self.size_words.hide()
-        if shape is not None:
-            check = check_scan(shape, self._shown)
-            self.problem.say(check.problem)
-            self.size_words.setText(" ".join(filter(None, (check.size, check.notes))))
-            self.size_words.setVisible(bool(check.size))
-        self._show_possible()
-
-    def event(self, event: QEvent) -> bool:
-        """Take over a calibration that was entered elsewhere; called by Qt."""
-        looked_at = event.type() in (QEvent.Type.Enter, QEvent.Type.Show)
-        if looked_at and hasattr(self, "_look") and self._acquisition() != self._shown:
-            self._take_calibration()
-        return super().event(event)
+            self.say(NO_SCAN)
 
     # The reconstruction
 
@@ -197,13 +156,13 @@ class PtychographyPanel(QWidget):
         self.stop()
         if self.scan_layer is None:
             return
-        self._take_calibration()
-        if self.problem.text():
+        self.scan.take_calibration()
+        if self.scan.found.problem:
             self.controls.setCurrentWidget(self.controls.widget(1))
             self.say("Not started: see above.")
             return
         settings = self.form.settings()
-        self._work(settings, self._shown, settings.options() | self._vacuum(), None)
+        self._work(settings, self.scan.shown, settings.options() | self._vacuum(), None)
 
     def go_on(self) -> None:
         """Go on where the last run came to, or from its object and probe with other options."""
@@ -228,7 +187,7 @@ class PtychographyPanel(QWidget):
         before: PtychographyResult | None,
     ) -> None:
         control = self.control = Reconstruction()
-        made_with = (settings, self._shown, self.chosen_vacuum.layer)
+        made_with = (settings, self.scan.shown, self.chosen_vacuum.layer)
         is_new = before is None
 
         def take(result: PtychographyResult | None) -> None:
@@ -318,7 +277,7 @@ class PtychographyPanel(QWidget):
 
     def _why_anew(self) -> str:
         """Why nothing can begin with the result; empty: something can."""
-        return OTHER_CALIBRATION if self._made_with[1] != self._shown else ""
+        return OTHER_CALIBRATION if self._made_with[1] != self.scan.shown else ""
 
     def _has_other_options(self) -> bool:
         """Whether the run of the result cannot be gone on with as it was."""
@@ -379,7 +338,7 @@ class PtychographyPanel(QWidget):
         code = python_code(
             source_of(self.scan_layer),
             self.form.settings(),
-            self._acquisition(),
+            self.scan.acquisition(),
             threads=spare_threads(),
             vacuum=None if vacuum is None else vacuum_code(vacuum),
         )

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject
-
 from stem_plugins.napari.ptychography_layers import (
     images_of,
     layer_acquisition,
     parameters_of,
     slices_layer,
 )
-from stem_plugins.napari.widgets.result_layers import ResultLayers
+from stem_plugins.napari.widgets.run_images import RunImages
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
     from stem_plugins.ptychography.result import PtychographyResult
 
 __all__ = ["ReconstructionImages", "title_of"]
@@ -38,36 +34,8 @@ def title_of(result: PtychographyResult, name: str) -> str:
     return f"{TITLES[result.settings['prior']]} {name}"
 
 
-class ReconstructionImages(QObject):
-    """Show phase, absorption and slices of one run after the other.
-
-    Parameters
-    ----------
-    viewer
-        Where the images are shown.
-    parent
-        Qt's owner.
-    """
-
-    def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
-        super().__init__(parent)
-        self._unwanted: set[str] = set()
-        self.results = ResultLayers(viewer, self._unwanted.add)
-
-    def begin(self) -> None:
-        """Begin with layers of their own; those of the run before are hidden."""
-        for _, layer in self.results:
-            layer.visible = False
-        self.forget()
-
-    def forget(self) -> None:
-        """Leave the layers as they are; the next ones will be new."""
-        self.results.forget()
-        self._unwanted.clear()
-
-    def close(self) -> None:
-        """Change nothing any more; the images stay."""
-        self.results.close()
+class ReconstructionImages(RunImages):
+    """Show phase, absorption and slices of one run after the other."""
 
     def show(self, result: PtychographyResult, scan: Any) -> None:
         """Show a result in its layers; those that a user has removed stay away.
@@ -82,8 +50,8 @@ class ReconstructionImages(QObject):
         acquisition, parameters = layer_acquisition(result), parameters_of(result)
         for name, (image, unit) in images_of(result).items():
             title = title_of(result, name)
-            if title not in self._unwanted:
+            if title not in self.unwanted:
                 self.results.show(title, image, acquisition, unit, parameters, scan)
         title = title_of(result, "slices")
-        if len(result.slices) > 1 and title not in self._unwanted:
-            self.results.show_stack(title, slices_layer(result, title), scan)
+        if len(result.slices) > 1 and title not in self.unwanted:
+            self.results.show_layer(title, slices_layer(result, title), scan)

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from stem_plugins.napari.widgets.layout import WIDTH, Scrolled, scan_row, view_row
-from stem_plugins.napari.widgets.ptychography_forms import OpticsForm, ReconstructionForm
+from stem_plugins.napari.widgets.ptychography_forms import ProbeForm, ReconstructionForm
 from stem_plugins.napari.widgets.ptychography_plots import ReconstructionPlots
 from stem_plugins.napari.widgets.words import Words
 
@@ -86,7 +86,7 @@ def _progress(panel: PtychographyPanel) -> QHBoxLayout:
 
 def _controls(panel: PtychographyPanel) -> QTabWidget:
     panel.controls = QTabWidget()
-    panel.form, panel.optics = ReconstructionForm(), OpticsForm()
+    panel.form, panel.optics = ReconstructionForm(), ProbeForm()
     panel.controls.addTab(Scrolled(panel.form), "Reconstruction")
     panel.controls.addTab(Scrolled(panel.optics), "Calibration")
     return panel.controls

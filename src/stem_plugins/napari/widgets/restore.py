@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QWidget
 
 from stem_plugins.models import find_weights, list_weights
 from stem_plugins.napari.image_layers import image_layers, image_of, image_shape, put_in_place
@@ -52,7 +51,6 @@ STEPS = 1000
 
 #: Models whose name says too little.
 MODEL_NAMES = {"default": "Default network", "fft": "Fourier filter, without weights"}
-OTHER_FILE = "File of weights…"
 
 
 class RestorePanel(QWidget):
@@ -90,7 +88,7 @@ class RestorePanel(QWidget):
     def _connect(self) -> None:
         self.choice.chosen.connect(self._open)
         self.choice.moved.connect(self._follow_place)
-        self.models.activated.connect(lambda _: self._model_chosen())
+        self.models.taken.connect(self._model_taken)
         self.run.clicked.connect(self.start)
         self.cancel.clicked.connect(self.stop)
         self.correct.clicked.connect(self.apply_shifts)
@@ -119,43 +117,26 @@ class RestorePanel(QWidget):
 
     def _list_models(self) -> None:
         found: dict[str, Any] = {"fft": True, **list_weights()}
+        words = {}
         for name in sorted(found, key=lambda name: name not in MODEL_NAMES):
             label = MODEL_NAMES.get(name, name)
-            self.models.addItem(label if found[name] else f"{label} (not there)", name)
-        self.models.addItem(OTHER_FILE, OTHER_FILE)
-        self.models.setCurrentIndex(self.models.findData("default" if found["default"] else "fft"))
+            words[label if found[name] else f"{label} (not there)"] = name
+        chosen = "default" if found["default"] else "fft"
+        self.models.offer(words, chosen=chosen, instead="fft")
 
-    def _model_chosen(self) -> None:
+    def _model_taken(self, name: str) -> None:
         self.say("")
-        if self.models.currentData() == OTHER_FILE:
-            path, _ = QFileDialog.getOpenFileName(self, OTHER_FILE, "", "Weights (*.safetensors)")
-            self.use_weights(path)
-        elif self.models.currentData() != "fft":
+        if name != "fft":
             try:
-                find_weights(self.models.currentData())
+                find_weights(name)
             except (OSError, ValueError) as error:
                 self.say(str(error))
-
-    def use_weights(self, path: str | Path) -> None:
-        """Choose a file of weights as the model.
-
-        Parameters
-        ----------
-        path
-            Of a ``.safetensors`` file; empty: the Fourier filter.
-        """
-        if not str(path):
-            self.models.setCurrentIndex(self.models.findData("fft"))
-            return
-        place = self.models.count() - 1
-        self.models.insertItem(place, Path(path).name, str(Path(path)))
-        self.models.setCurrentIndex(place)
 
     def settings(self) -> RestoreSettings:
         """Return the settings as they stand in the panel."""
         axis, direction = FAST_SCANS[self.fast_scan.currentText()]
         return RestoreSettings(
-            model=self.models.currentData(),
+            model=self.models.model(),
             scan_axis=axis,
             scan_direction=direction,
             ensemble=self.ensemble.isChecked(),

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from stem_plugins.napari.restoration import FAST_SCANS
+from stem_plugins.napari.widgets.weights_choice import WeightsChoice
 from stem_plugins.napari.widgets.words import Words
 
 if TYPE_CHECKING:
@@ -64,9 +65,8 @@ def lay_out(panel: RestorePanel) -> None:
 
 
 def _choices(panel: RestorePanel) -> QFormLayout:
-    panel.layers, panel.models, panel.fast_scan = QComboBox(), QComboBox(), QComboBox()
-    for box in (panel.layers, panel.models):
-        box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    panel.layers, panel.models, panel.fast_scan = QComboBox(), WeightsChoice(), QComboBox()
+    panel.layers.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     panel.fast_scan.addItems(FAST_SCANS)
     panel.fast_scan.setToolTip(
         "The way the beam goes along a scan line, as you see the image here. It matters: jitter "

@@ -111,15 +111,15 @@ class ResultLayers:
         if limits is not None:
             self._follow_limits(name, limits)
 
-    def show_stack(self, name: str, layer_data: LayerData, scan: Image) -> None:
-        """Show a stack of images over the scan: in its layer, or in a new one.
+    def show_layer(self, name: str, layer_data: LayerData, scan: Image) -> None:
+        """Show an image, or a stack of images, over the scan: in its layer, or in a new one.
 
         Parameters
         ----------
         name
-            Of the stack.
+            Of the image.
         layer_data
-            Of (frame, y, x), as for `stem_plugins.napari.planes.on_scan_plane`.
+            Of (y, x) or (frame, y, x), as for `stem_plugins.napari.planes.on_scan_plane`.
         scan
             Layer of the scan.
         """
