@@ -1,5 +1,6 @@
 """Training AIRPI: examples are physics, runs add up, and what is exported can be used."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,8 +10,11 @@ pytest.importorskip("torch")
 
 import torch
 
+from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.optics.electrons import wavelength
 from stem_plugins.rapid_phase_imaging.inputs import ScanConditions, scan_inputs
 from stem_plugins.rapid_phase_imaging.planning import load_network
+from stem_plugins.rapid_phase_imaging.spatial_network import SpatialNetwork
 from stem_plugins.simulation import Atoms
 from stem_plugins.training import airpi, airpi_library
 from stem_plugins.training.airpi import AirpiTraining, airpi_loss, train_airpi
@@ -21,7 +25,13 @@ from stem_plugins.training.airpi_scans import (
     Conditions,
     aberration_phase,
     clean_scan,
+    conditions_like,
     random_conditions,
+)
+from stem_plugins.training.airpi_validation import (
+    mean_dissimilarity,
+    read_validation,
+    write_validation,
 )
 
 
@@ -157,3 +167,59 @@ def test_runs_add_up_and_what_is_exported_is_used(library, tmp_path, monkeypatch
         next(train_airpi(tmp_path, library, minutes=1))
     with pytest.raises(ValueError, match="above zero"):
         next(train_airpi(tmp_path, library, minutes=0))
+
+
+def test_what_is_exported_is_the_average_that_was_best(library, tmp_path, monkeypatch):
+    figures = iter([0.2, 0.5, 0.4, 0.6])
+    kept = []
+
+    def validate(network, *_):
+        kept.append({name: one.clone() for name, one in network.state_dict().items()})
+        return {"network": 0.0, "direct": 0.0, "unlike": next(figures)}
+
+    monkeypatch.setattr(airpi, "validate", validate)
+    monkeypatch.setattr(airpi, "read_validation", lambda _: [])
+    for _ in range(2):
+        steps = train_airpi(
+            tmp_path,
+            library,
+            minutes=0.03,
+            settings=AirpiTraining(batch=1),
+            validation=tmp_path / "validation.npz",
+        )
+        assert list(steps)
+    path = tmp_path / "airpi.safetensors"
+    exported = load_network(path, path.stat().st_mtime_ns, "cpu").state_dict()
+    for name, value in exported.items():
+        np.testing.assert_allclose(value, kept[0][name], atol=1e-3)
+    # The second run went on from the last step, and was worse.
+    assert not torch.equal(kept[0]["last.weight"], kept[1]["last.weight"])
+    assert ",0.2\n" in (tmp_path / "log.csv").read_text()
+
+
+def test_scans_to_validate_on_show_their_phase_to_direct_ptychography(tmp_path):
+    path = tmp_path / "validation.npz"
+    assert list(write_validation(path, side=16))[-1] == (5, 5)
+    scans = read_validation(path)
+    assert [scan.acquisition.beam_energy for scan in scans] == [200, 300, 80, 80, 300]
+    assert scans[0].cells.astype(float).sum(axis=0).mean() == pytest.approx(1, abs=0.1)
+    # A network that was not taught leaves direct ptychography as it is.
+    alike = 1 - mean_dissimilarity(SpatialNetwork(), scans)
+    assert 0.6 < alike < 0.95
+    blind = [dataclasses.replace(scan, phase=scan.phase[::-1]) for scan in scans]
+    assert 1 - mean_dissimilarity(SpatialNetwork(), blind) < alike - 0.3
+
+
+def test_conditions_like_those_of_a_scan():
+    known = Acquisition(
+        beam_energy=200, convergence_angle=22, scan_step=(0.3, 0.3), defocus=30, dose=1e4
+    )
+    drawn = [conditions_like(known, np.random.default_rng(seed)) for seed in range(200)]
+    assert {one.beam_energy for one in drawn} == {200.0}
+    assert drawn[0].scan_step * drawn[0].unit == pytest.approx(0.3, rel=0.04)
+    focus = np.array([one.aberrations[0].real for one in drawn])
+    expected = -np.pi * 30 * 0.022**2 / wavelength(200)
+    assert focus.mean() == pytest.approx(expected, abs=0.05)
+    assert 0.1 < focus.std() < 0.2
+    with pytest.raises(ValueError, match="outside what can be trained"):
+        conditions_like(known.replace(scan_step=(3.0, 3.0)), np.random.default_rng(0))

@@ -11,9 +11,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from stem_plugins.models import find_weights
+from stem_plugins.models.registry import AIRPI_DEFAULT
 from stem_plugins.rapid_phase_imaging.spatial_network import DESIGN, DESIGN_VERSION, SpatialNetwork
-from stem_plugins.training.airpi_examples import Example, examples
-from stem_plugins.training.loop import Pace, Progress, State, export_average, load_checkpoint, train
+from stem_plugins.training.airpi_examples import DOSES, Example, examples
+from stem_plugins.training.airpi_validation import (
+    ValidationScan,
+    mean_dissimilarity,
+    read_validation,
+)
+from stem_plugins.training.loop import (
+    Pace,
+    Progress,
+    State,
+    export_average,
+    load_checkpoint,
+    start_from_weights,
+    train,
+)
 
 __all__ = ["AirpiTraining", "Batch", "airpi_loss", "train_airpi"]
 
@@ -46,6 +61,8 @@ class AirpiTraining:
         Processor threads of torch.
     workers
         Processes that draw examples beside the training; 0: none.
+    doses
+        Electrons per (λ/α)², from and to.
     """
 
     batch: int = 4
@@ -54,6 +71,7 @@ class AirpiTraining:
     device: str = "cpu"
     threads: int = 1
     workers: int = 0
+    doses: tuple[float, float] = DOSES
 
 
 class Batch(NamedTuple):
@@ -104,6 +122,8 @@ def train_airpi(
     *,
     minutes: float,
     settings: AirpiTraining = AirpiTraining(),
+    start_from: str | Path | None = None,
+    validation: Path | None = None,
 ) -> Iterator[Progress]:
     """Train for some minutes, from the folder's checkpoint where there is one.
 
@@ -117,6 +137,12 @@ def train_airpi(
         Length of this run.
     settings
         How to train.
+    start_from
+        Weights to begin with, ``"default"`` or a file, where the folder holds no checkpoint;
+        ``None``: random ones.
+    validation
+        File of `stem_plugins.training.airpi_validation.write_validation`: what is exported is the
+        average where these scans came out best. ``None``: the last.
 
     Yields
     ------
@@ -126,7 +152,8 @@ def train_airpi(
     Raises
     ------
     ValueError
-        The minutes are not above zero, the library is empty, or the checkpoint is damaged.
+        The minutes are not above zero, the library is empty, the checkpoint is damaged, or the
+        weights are of another design.
     """
     if not minutes > 0:
         raise ValueError(f"minutes must be above zero, not {minutes}.")
@@ -140,7 +167,10 @@ def train_airpi(
         network.parameters(), lr=settings.pace.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
     )
     state = State(network, averaged, optimizer)
-    load_checkpoint(state, folder, settings.device)
+    if not load_checkpoint(state, folder, settings.device) and start_from is not None:
+        name = find_weights(AIRPI_DEFAULT if str(start_from) == "default" else start_from)
+        start_from_weights(state, name, {DESIGN: DESIGN_VERSION})
+    scans = None if validation is None else read_validation(validation)
     yield from train(
         state,
         folder,
@@ -148,15 +178,16 @@ def train_airpi(
         _loss,
         minutes=minutes,
         pace=settings.pace,
-        figures=("network", "direct"),
-        validate=lambda one: validate(one, library),
+        figures=("network", "direct") if scans is None else ("network", "direct", "unlike"),
+        validate=lambda one: validate(one, library, scans),
         export=lambda state: _export(state, folder, settings),
+        lowest=None if scans is None else "unlike",
     )
 
 
 def _batches(library: Path, first: int, settings: AirpiTraining) -> Generator[Batch, None, None]:
     if not settings.workers:
-        drawn = _examples(library, (settings.seed, first, 0))
+        drawn = _examples(library, (settings.seed, first, 0), settings.doses)
         while True:
             yield _batch([next(drawn) for _ in range(settings.batch)])
     # Processes that are forked from one with threads may hang.
@@ -164,7 +195,9 @@ def _batches(library: Path, first: int, settings: AirpiTraining) -> Generator[Ba
     queue = context.Queue(4 * settings.workers)
     workers = [
         context.Process(
-            target=_work, args=(library, (settings.seed, first, number), queue), daemon=True
+            target=_work,
+            args=(library, (settings.seed, first, number), settings.doses, queue),
+            daemon=True,
         )
         for number in range(settings.workers)
     ]
@@ -178,13 +211,15 @@ def _batches(library: Path, first: int, settings: AirpiTraining) -> Generator[Ba
             worker.terminate()
 
 
-def _work(library: Path, seed: tuple[int, ...], queue: Any) -> None:
-    for example in _examples(library, seed):
+def _work(library: Path, seed: tuple[int, ...], doses: tuple[float, float], queue: Any) -> None:
+    for example in _examples(library, seed, doses):
         queue.put((example.inputs, example.phase))
 
 
-def _examples(library: Path, seed: tuple[int, ...]) -> Iterator[Example]:
-    return examples(library, np.random.default_rng(seed), first=VALIDATION_FILES)
+def _examples(
+    library: Path, seed: tuple[int, ...], doses: tuple[float, float]
+) -> Iterator[Example]:
+    return examples(library, np.random.default_rng(seed), first=VALIDATION_FILES, doses=doses)
 
 
 def _batch(drawn: list[Example]) -> Batch:
@@ -199,7 +234,13 @@ def _batch(drawn: list[Example]) -> Batch:
     )
 
 
-def validate(network: torch.nn.Module, library: Path, *, count: int = 40) -> dict[str, float]:
+def validate(
+    network: torch.nn.Module,
+    library: Path,
+    scans: list[ValidationScan] | None = None,
+    *,
+    count: int = 40,
+) -> dict[str, float]:
     """Loss of scans that no step draws, and that of direct ptychography.
 
     Parameters
@@ -208,8 +249,10 @@ def validate(network: torch.nn.Module, library: Path, *, count: int = 40) -> dic
         To be tested.
     library
         Whose first files are kept for this.
+    scans
+        Of another simulation: how far the images are from the true ones.
     count
-        Scans.
+        Scans of the library.
     """
     drawn = examples(library, np.random.default_rng(2**31), last=VALIDATION_FILES)
     network.eval()
@@ -219,8 +262,11 @@ def validate(network: torch.nn.Module, library: Path, *, count: int = 40) -> dic
         with torch.inference_mode():
             ours.append(float(_loss(network, batch)))
         base.append(float(airpi_loss(batch.base[:, :-1, :-1], batch.phase[:, :-1, :-1])))
+    found = {"network": float(np.mean(ours)), "direct": float(np.mean(base))}
+    if scans is not None:
+        found["unlike"] = mean_dissimilarity(network, scans)
     network.train()
-    return {"network": float(np.mean(ours)), "direct": float(np.mean(base))}
+    return found
 
 
 def _export(state: State, folder: Path, settings: AirpiTraining) -> None:

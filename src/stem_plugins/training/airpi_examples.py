@@ -60,7 +60,12 @@ class Example:
 
 
 def examples(
-    folder: Path, rng: Generator, *, first: int = 0, last: int | None = None
+    folder: Path,
+    rng: Generator,
+    *,
+    first: int = 0,
+    last: int | None = None,
+    doses: tuple[float, float] = DOSES,
 ) -> Iterator[Example]:
     """Draw examples without end from the files of a library.
 
@@ -72,16 +77,18 @@ def examples(
         Source of the order, noise, symmetries and errors.
     first, last
         Numbers of the files that are used, as of a slice.
+    doses
+        Electrons per (λ/α)², from and to; one scan of eight is without noise.
     """
     while True:
         files = sorted(folder.glob("scans-*.npz"))[first:last]
         if not files:
             raise ValueError(f"{folder} holds no training scans: simulate some first.")
         for scan in rng.permutation(np.array(read_scans(files[rng.integers(len(files))]), object)):
-            yield draw_example(scan, rng)
+            yield draw_example(scan, rng, doses)
 
 
-def draw_example(scan: CleanScan, rng: Generator) -> Example:
+def draw_example(scan: CleanScan, rng: Generator, doses: tuple[float, float] = DOSES) -> Example:
     """Draw an example of a clean scan.
 
     Parameters
@@ -90,11 +97,13 @@ def draw_example(scan: CleanScan, rng: Generator) -> Example:
         Of the library.
     rng
         Source of random numbers.
+    doses
+        Electrons per (λ/α)², from and to.
     """
     cells, phase, aberrations = turned(scan, int(rng.integers(4)), bool(rng.integers(2)))
     dose = math.inf
     if rng.random() > NOISELESS:
-        dose = float(np.exp(rng.uniform(*np.log(DOSES)))) * scan.conditions.scan_step**2
+        dose = float(np.exp(rng.uniform(*np.log(doses)))) * scan.conditions.scan_step**2
         dose = max(dose, 1.0)
     step = scan.conditions.scan_step * np.exp(rng.normal(0, STEP_ERROR))
     errors = rng.normal(0, ABERRATION_ERROR, (len(aberrations), 2)) * rng.choice([0, 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,12 @@ SCANS_PER_FILE = 40
 
 
 def grow_library(
-    folder: Path, *, first: int = 0, stride: int = 1, device: str = "cpu"
+    folder: Path,
+    *,
+    first: int = 0,
+    stride: int = 1,
+    device: str = "cpu",
+    conditions: Callable[[np.random.Generator], Conditions] = random_conditions,
 ) -> Iterator[Path]:
     """Simulate scans without end, file by file; files that are there already are left out.
 
@@ -32,6 +37,8 @@ def grow_library(
         Number of the first file, and how many processes share the work.
     device
         Where waves are computed.
+    conditions
+        Draws how a scan is recorded.
 
     Yields
     ------
@@ -44,9 +51,7 @@ def grow_library(
         if path.exists():
             continue
         rng = np.random.default_rng((20, number))
-        scans = [
-            clean_scan(random_conditions(rng), rng, device=device) for _ in range(SCANS_PER_FILE)
-        ]
+        scans = [clean_scan(conditions(rng), rng, device=device) for _ in range(SCANS_PER_FILE)]
         with (
             complete_or_nothing(path, overwrite=False) as (temporary,),
             temporary.open("wb") as file,

@@ -8,15 +8,17 @@ sums of Poisson counts, are Poisson counts again.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.electrons import wavelength
 from stem_plugins.rapid_phase_imaging.detector_cells import CELLS, FINE, SECTORS, cell_of
-from stem_plugins.rapid_phase_imaging.inputs import ABERRATIONS
+from stem_plugins.rapid_phase_imaging.inputs import ABERRATIONS, conditions_of
 from stem_plugins.simulation.batched_scan import (
     ANGLE,
     CUTOFF,
@@ -30,7 +32,14 @@ from stem_plugins.simulation.batched_scan import (
 from stem_plugins.simulation.crystals import Atoms
 from stem_plugins.simulation.random_specimens import random_specimen
 
-__all__ = ["SIDE", "CleanScan", "Conditions", "clean_scan", "random_conditions"]
+__all__ = [
+    "SIDE",
+    "CleanScan",
+    "Conditions",
+    "clean_scan",
+    "conditions_like",
+    "random_conditions",
+]
 
 Generator = np.random.Generator
 
@@ -42,6 +51,9 @@ LABEL_POINTS = 2
 
 #: Where the label's frequencies begin to fade, in α; at `CUTOFF` they end.
 FADE = 2.0
+
+#: Steps between positions, in eighths of a simulated pixel, from and to.
+STEPS = (7.2, 58.0)
 
 #: Distance of slices at least [Å].
 SLICE = 3.0
@@ -130,20 +142,76 @@ def random_conditions(rng: Generator) -> Conditions:
     if rng.random() < 0.75:
         angle = 1e3 * wavelength(energy) / np.exp(rng.uniform(np.log(0.6), np.log(2.5)))
     angle = float(np.clip(angle, 5, 30))
-    sizes = np.array([0.5, 0.2, 0.15, 0.2, 0.3])
-    turned = rng.normal(size=(len(sizes), 2)) * sizes[:, None] * rng.choice([0, 0.5, 1.5])
-    aberrations = tuple(
-        complex(c, s if fold else 0.0)
-        for (c, s), fold in zip(turned, ABERRATIONS.values(), strict=True)
-    )
+    aberrations = _random_lens(rng, (0, 0.5, 1.5))
     return Conditions(
         beam_energy=energy,
         convergence_angle=angle,
-        step=int(np.round(np.exp(rng.uniform(np.log(7.2), np.log(58))))),
+        step=int(np.round(np.exp(rng.uniform(*np.log(STEPS))))),
         aberrations=aberrations,
-        offset=tuple(rng.uniform(-0.4, 0.4, 2) * FINE * rng.choice([0, 1])),
+        offset=_random_offset(rng),
         configurations=int(rng.choice([0, 4])),
     )
+
+
+def conditions_like(acquisition: Acquisition, rng: Generator, *, repeat: int = 1) -> Conditions:
+    """Draw conditions close to those of a scan: what is known, with its small errors.
+
+    Parameters
+    ----------
+    acquisition
+        With beam energy, convergence angle and scan step.
+    rng
+        Source of random numbers.
+    repeat
+        Edge of the boxes of patterns that are summed.
+
+    Raises
+    ------
+    ValueError
+        The step is too fine or too coarse for the training.
+
+    Examples
+    --------
+    >>> known = Acquisition(beam_energy=300, convergence_angle=20, scan_step=0.2)
+    >>> conditions_like(known, np.random.default_rng(0)).step
+    15
+    """
+    told = conditions_of(acquisition, repeat, math.inf)
+    assert acquisition.beam_energy is not None
+    assert acquisition.convergence_angle is not None
+    step = float(np.sqrt(np.prod(told.scan_step)))
+    whole = round(step / PIXEL * FRACTIONS)
+    if not STEPS[0] <= whole <= STEPS[1]:
+        low, high = (edge * PIXEL / FRACTIONS * told.unit for edge in STEPS)
+        raise ValueError(
+            f"The scan step of {step * told.unit:.3g} Å is outside what can be trained for this "
+            f"probe, {low:.2g} to {high:.2g} Å."
+        )
+    wrong = _random_lens(rng, (0.3,))
+    return Conditions(
+        beam_energy=acquisition.beam_energy,
+        convergence_angle=acquisition.convergence_angle,
+        step=whole,
+        aberrations=tuple(
+            known + error for known, error in zip(told.aberrations, wrong, strict=True)
+        ),
+        offset=_random_offset(rng),
+        configurations=int(rng.choice([0, 4])),
+    )
+
+
+def _random_lens(rng: Generator, scales: tuple[float, ...]) -> tuple[complex, ...]:
+    sizes = np.array([0.5, 0.2, 0.15, 0.2, 0.3])
+    turned = rng.normal(size=(len(sizes), 2)) * sizes[:, None] * rng.choice(scales)
+    return tuple(
+        complex(c, s if fold else 0.0)
+        for (c, s), fold in zip(turned, ABERRATIONS.values(), strict=True)
+    )
+
+
+def _random_offset(rng: Generator) -> tuple[float, float]:
+    y, x = rng.uniform(-0.4, 0.4, 2) * FINE * rng.choice([0, 1])
+    return float(y), float(x)
 
 
 def clean_scan(

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stem_plugins.models import save_weights
+from stem_plugins.models import check_tensors, load_weights, save_weights
 
 __all__ = [
     "Pace",
@@ -29,6 +29,7 @@ __all__ = [
     "export_average",
     "load_checkpoint",
     "save_checkpoint",
+    "start_from_weights",
     "train",
 ]
 
@@ -111,6 +112,9 @@ class State:
         With the network's parameters.
     step, seconds
         In all runs so far.
+    best, lowest
+        The average where a validation was best, and its figure there; of no use where nothing
+        says what is best.
     """
 
     network: torch.nn.Module
@@ -118,6 +122,8 @@ class State:
     optimizer: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
+    best: dict[str, torch.Tensor] | None = None
+    lowest: float = math.inf
 
 
 def train(
@@ -131,6 +137,7 @@ def train(
     figures: Sequence[str],
     validate: Callable[[torch.nn.Module], dict[str, float]],
     export: Callable[[State], None],
+    lowest: str | None = None,
 ) -> Iterator[Progress]:
     """Train for some minutes.
 
@@ -154,6 +161,8 @@ def train(
         Figures of a network; done a dozen times.
     export
         Called with every checkpoint.
+    lowest
+        The figure that is lowest where the average is best: that one is exported.
 
     Yields
     ------
@@ -164,6 +173,8 @@ def train(
         with contextlib.closing(batches):
             for progress in _steps(state, batches, loss_of, minutes, pace, validate):
                 if isinstance(progress, Progress):
+                    if lowest is not None and progress.validation is not None:
+                        _keep_best(state, progress.validation[lowest])
                     _log(folder, progress, figures)
                     yield progress
                 else:
@@ -172,6 +183,14 @@ def train(
     finally:
         save_checkpoint(state, folder)
         export(state)
+
+
+def _keep_best(state: State, figure: float) -> None:
+    if figure < state.lowest:
+        state.lowest = figure
+        state.best = {
+            name: value.detach().clone() for name, value in state.averaged.state_dict().items()
+        }
 
 
 def _steps(
@@ -254,6 +273,8 @@ def save_checkpoint(state: State, folder: Path) -> None:
             "optimizer": state.optimizer.state_dict(),
             "step": state.step,
             "seconds": state.seconds,
+            "best": state.best,
+            "lowest": state.lowest,
         },
         unfinished,
     )
@@ -263,7 +284,7 @@ def save_checkpoint(state: State, folder: Path) -> None:
 def export_average(
     state: State, path: Path, *, design: str, version: int, details: Mapping[str, Any]
 ) -> None:
-    """Write the moving average of the weights as half-precision ``.safetensors``.
+    """Write the moving average of the weights, or its best, as half-precision ``.safetensors``.
 
     Parameters
     ----------
@@ -278,11 +299,40 @@ def export_average(
     """
     tensors = {
         name: value.detach().cpu().contiguous().numpy().astype(np.float16)
-        for name, value in state.averaged.state_dict().items()
+        for name, value in (state.best or state.averaged.state_dict()).items()
     }
     told = {"steps": state.step, "seconds": round(state.seconds), **details}
     told["licence"] = "GPL-3.0-or-later"
     save_weights(path, tensors, design=design, version=version, details=told, overwrite=True)
+
+
+def start_from_weights(state: State, name: str | Path, designs: Mapping[str, int]) -> None:
+    """Begin with weights that were trained before.
+
+    Parameters
+    ----------
+    state
+        Changed in place; steps and seconds are those of the weights.
+    name
+        Of a model, or the path of a file.
+    designs
+        Design that the weights must have, and its version.
+
+    Raises
+    ------
+    ValueError
+        They are of another design, or damaged.
+    FileNotFoundError
+        They are not there.
+    """
+    weights = load_weights(name, designs=dict(designs))
+    shapes = {name: tuple(value.shape) for name, value in state.network.state_dict().items()}
+    check_tensors(weights, shapes)
+    tensors = {name: np.asarray(value, "f4") for name, value in weights.tensors.items()}
+    for one in (state.network, state.averaged):
+        one.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+    state.step = int(weights.details.get("steps", 0))
+    state.seconds = float(weights.details.get("seconds", 0))
 
 
 def load_checkpoint(state: State, folder: Path, device: str) -> bool:
@@ -316,6 +366,7 @@ def load_checkpoint(state: State, folder: Path, device: str) -> bool:
         state.optimizer.load_state_dict(saved["optimizer"])
         state.averaged.load_state_dict(saved["averaged"])
         state.step, state.seconds = saved["step"], saved["seconds"]
+        state.best, state.lowest = saved.get("best"), saved.get("lowest", math.inf)
     # Torch has an error of its own for every way in which a file can be damaged.
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
         raise ValueError(

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stem_plugins.models import check_tensors, load_weights
 from stem_plugins.restoration.local_fourier import local_fourier_filter
 from stem_plugins.restoration.row_aware_network import (
     DESIGN,
@@ -26,7 +25,15 @@ from stem_plugins.restoration.row_aware_network import (
     RestorationNetwork,
     Restored,
 )
-from stem_plugins.training.loop import Pace, Progress, State, export_average, load_checkpoint, train
+from stem_plugins.training.loop import (
+    Pace,
+    Progress,
+    State,
+    export_average,
+    load_checkpoint,
+    start_from_weights,
+    train,
+)
 from stem_plugins.training.restoration_pairs import (
     TRAINED_ON,
     Batch,
@@ -213,15 +220,9 @@ def _start(folder: Path, settings: RestorationTraining, start_from: str | Path |
     state = State(network, averaged, optimizer)
     if load_checkpoint(state, folder, settings.device):
         return state
-    if start_from is not None:
-        weights = load_weights(start_from, designs={DESIGN: DESIGN_VERSION})
-        shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-        check_tensors(weights, shapes)
-        tensors = {name: np.asarray(value, "f4") for name, value in weights.tensors.items()}
-        network.load_state_dict({name: torch.from_numpy(v) for name, v in tensors.items()})
-        state.step = int(weights.details.get("steps", 0))
-        state.seconds = float(weights.details.get("seconds", 0))
     averaged.load_state_dict(network.state_dict())
+    if start_from is not None:
+        start_from_weights(state, start_from, {DESIGN: DESIGN_VERSION})
     return state
 
 
