@@ -27,8 +27,8 @@ __all__ = ["Strip", "image_shape", "iter_strips", "lazy_strips"]
 #: Bytes of patterns that are reduced at once.
 BLOCK_BYTES = 16 * 2**20
 
-#: Time that it takes to draw, and to compare, over that to read.
-DRAWING, COMPARING = 0.5, 5.0
+#: Time that it takes to draw, and to compare, over that to read patterns of about 64 × 64 pixels.
+DRAWING, COMPARING = 1.0, 8.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
