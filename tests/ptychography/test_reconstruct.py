@@ -9,13 +9,10 @@ from atom_scans import ACQUISITION, PLACES, peaks, scan_of_atoms
 
 pytest.importorskip("torch")
 
-import torch
-
 from stem_plugins import MissingCalibrationError, Regularization
 from stem_plugins import iterative_ptychography as reconstruct
 from stem_plugins.optics import probe
 from stem_plugins.ptychography.metrics import cross_talk, fourier_ring_correlation, half_scans
-from stem_plugins.ptychography.objective import Objective
 from stem_plugins.simulation import Atoms, simulate_scan, single_atoms
 
 PIXELATED = {"prior": "pixelated", "threads": 1}
@@ -451,49 +448,6 @@ def test_a_callback_and_ctrl_c_end_it_with_what_there_is(atoms):
     assert found.stopped == "stopped by Ctrl-C"
     assert len(found.losses) == 2
     assert 0 < min(shares) < 1
-
-
-@pytest.mark.parametrize("held_out", [0, 0.05])
-def test_a_loss_that_is_no_number_ends_it_with_the_last_state(atoms, monkeypatch, held_out):
-    from stem_plugins.ptychography.objective import Objective
-
-    evaluate = Objective.evaluate
-    calls = []
-
-    def spoilt(self, *arguments, **options):
-        value = evaluate(self, *arguments, **options)
-        calls.append(1)
-        if len(calls) <= 12:
-            return value
-        lost = {name: float("nan") * one for name, one in value.gradients.items()}
-        return dataclasses.replace(value, loss=float("nan"), gradients=lost)
-
-    monkeypatch.setattr(Objective, "evaluate", spoilt)
-    with pytest.warns(UserWarning, match="no number"):
-        found = run(
-            atoms, prior="dgp", first_guess="none", filters=4, iterations=40, held_out=held_out
-        )
-    assert np.isfinite(found.phase).all()
-    assert "no number" in found.stopped
-
-
-@pytest.mark.parametrize("prior", ["pixelated", "dgp"])
-def test_where_a_gpu_is_too_small_batches_are_halved_and_it_goes_on(atoms, prior, monkeypatch):
-    """The error that a GPU raises, from batches of more than 30 patterns."""
-    given = {"prior": prior, "iterations": 3, "filters": 2, "batch": 50, "threads": 1}
-    expected = reconstruct(atoms.data, atoms.acquisition, **{**given, "batch": 25})
-    evaluate = Objective.evaluate
-
-    def too_small(self, *arguments, **options):
-        if self.batch > 30:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
-        return evaluate(self, *arguments, **options)
-
-    monkeypatch.setattr(Objective, "evaluate", too_small)
-    with pytest.warns(UserWarning, match="too small; batches of 25 now"):
-        found = reconstruct(atoms.data, atoms.acquisition, **given)
-    np.testing.assert_array_equal(found.losses, expected.losses)
-    np.testing.assert_array_equal(found.phase, expected.phase)
 
 
 @pytest.mark.parametrize(

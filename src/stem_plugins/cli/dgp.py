@@ -206,7 +206,7 @@ def _reconstruct_and_save(arguments: argparse.Namespace, device: str) -> None:
     acquisition, notes = _calibration(arguments, scan, before)
     for note in notes if is_first() else ():
         say(note)
-    options = {**parameters, **inputs, "device": device}
+    options = {**parameters, **inputs, "device": device, "largest_count": scan.largest_count}
     with folder_for_results(arguments.output), about_vacuum(arguments.vacuum):
         result = _reconstruct(arguments, scan.data, acquisition, state, options)
     _check_finished(result)

@@ -79,6 +79,7 @@ checkpoint_minutes, show_progressbar
             scan_mask=_array(scan_mask),
             probe=_array(probe),
             vacuum=_array(vacuum),
+            largest_count=signal.metadata.get_item("stem_plugins.largest_count", None),
             device=device,
             threads=threads,
             resume=before,

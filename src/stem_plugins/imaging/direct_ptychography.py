@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from stem_plugins.imaging.center_of_mass import scan_frame_matrix
 from stem_plugins.imaging.moments import check_4d
 from stem_plugins.imaging.overlap_kernel import Lens, OverlapSums, add_overlaps, lens_of
-from stem_plugins.lazy.blocks import is_lazy, map_scan_blocks, scan_row_blocks
+from stem_plugins.lazy.blocks import is_lazy, map_scan_blocks, numpy_or_dask, scan_row_blocks
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.electrons import wavelength
 
 if TYPE_CHECKING:
     import dask.array as da
+    from dask.delayed import Delayed
 
 __all__ = ["DirectTask", "disc_center", "plan", "spectra_of_pixels", "ssb"]
 
@@ -88,7 +89,7 @@ def ssb(
     ----------
     data
         Patterns, (scan_y, scan_x, ky, kx), of any real type, NumPy (memory maps included) or
-        dask.
+        dask. What else can be sliced, such as arrays of zarr and h5py, is read block by block.
     acquisition
         Needs `beam_energy`, `convergence_angle`, `scan_step` and `diffraction_step`. `defocus` and
         `aberrations` (at half the height of the specimen), `scan_rotation` and `flip_y` are taken
@@ -102,7 +103,7 @@ def ssb(
     -------
     numpy.ndarray or dask.array.Array
         (scan_y, scan_x) complex64, ``exp(iφ)``: the argument is the phase φ [rad] of the specimen
-        at the scan positions, of mean zero. Atoms are bright.
+        at the scan positions, of mean zero. Atoms are bright. It is dask for dask data.
 
     Raises
     ------
@@ -137,14 +138,16 @@ def ssb(
     >>> [int(i) for i in np.unravel_index(phase.argmax(), phase.shape)]
     [8, 10]
     """
-    data = check_4d(data)
+    given = check_4d(data)
+    data = numpy_or_dask(given)
     if regularization is not None and not (np.isfinite(regularization) and regularization >= 0):
         raise ValueError(f"regularization must be zero or above, not {regularization!r}.")
     task = plan(data, acquisition)
     counts = data.dtype.kind in "iub"
     finish = partial(_image, task=task, regularization=regularization, counts=counts)
     if is_lazy(data):
-        return _lazy(data, task, finish)
+        image = _lazy(data, task, finish)
+        return image if data is given else image.compute()
     data = np.asarray(data)
     return finish([_read(data, task, group) for group in task.groups()])
 
@@ -180,6 +183,7 @@ def spectra_of_pixels(
         Which of its pixels.
     """
     select = task.selection(pixels)
+    data = numpy_or_dask(data)
     if is_lazy(data):
         spectra: NDArray[np.complex64] = map_scan_blocks(select, data, _spectra).compute()
         return spectra
@@ -324,11 +328,15 @@ def _overlaps(
 def _lazy(data: da.Array, task: DirectTask, finish: partial[np.ndarray]) -> da.Array:
     import dask
     import dask.array as da
+    from dask.graph_manipulation import bind
 
-    groups = []
+    groups: list[Delayed] = []
     for group in task.groups():
         join = partial(_overlaps, task=task, group=group)
-        groups.append(map_scan_blocks(task.selection(group), data, join))
+        overlaps = map_scan_blocks(task.selection(group), data, join)
+        # One after the other, and from blocks of its own: shared ones would be read once, but all
+        # groups' pixels would be held together.
+        groups.append(bind(overlaps, groups[-1], seed=group.start) if groups else overlaps)
     image = dask.delayed(finish, pure=True)(groups)
     return da.from_delayed(image, task.scan_shape, np.complex64)
 

@@ -8,6 +8,7 @@ from stem_plugins.lazy.blocks import (
     is_lazy,
     map_scan_blocks,
     map_whole,
+    numpy_or_dask,
     scan_row_blocks,
     thread_count,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "is_lazy",
     "map_scan_blocks",
     "map_whole",
+    "numpy_or_dask",
     "scan_row_blocks",
     "thread_count",
 ]

@@ -32,6 +32,7 @@ __all__ = [
     "is_lazy",
     "map_scan_blocks",
     "map_whole",
+    "numpy_or_dask",
     "scan_row_blocks",
     "thread_count",
 ]
@@ -117,6 +118,44 @@ def chunk_by_scan_rows(data: da.Array) -> da.Array:
         return data
     first = next(scan_row_blocks(data.shape, data.dtype.itemsize))
     return data.rechunk((first.stop, -1, -1, -1))
+
+
+def numpy_or_dask(data: Any) -> np.ndarray | da.Array:
+    """Return 4D data that are neither, such as those of zarr and h5py, as a dask array in place.
+
+    Its blocks are whole frames, of as many neighbouring chunks of the data as `BLOCK_BYTES` hold,
+    so that each chunk is read once in a pass.
+
+    Parameters
+    ----------
+    data
+        Patterns, (scan_y, scan_x, ky, kx), with `shape`, `dtype` and slices. NumPy and dask arrays
+        are returned as they are.
+
+    Examples
+    --------
+    >>> numpy_or_dask(np.zeros((2, 2, 4, 4))).shape
+    (2, 2, 4, 4)
+    """
+    if isinstance(data, np.ndarray) or is_lazy(data):
+        return data
+    import dask.array as da
+
+    rows, columns = data.shape[:2]
+    # What is not chunked lies row by row.
+    high, wide = (getattr(data, "chunks", None) or (1, columns))[:2]
+    frame = int(np.prod(data.shape[2:])) * np.dtype(data.dtype).itemsize
+    wide = min(columns, wide * max(1, BLOCK_BYTES // (frame * high * wide)))
+    high = min(rows, high * max(1, BLOCK_BYTES // (frame * high * wide)))
+    return da.from_array(
+        data,
+        chunks=(high, wide, -1, -1),
+        # A name by their contents would have to read them.
+        name=False,
+        # Others may not be read by several threads at a time.
+        lock=not type(data).__module__.startswith("zarr."),
+        asarray=True,
+    )
 
 
 def array_of_blocks(

@@ -271,7 +271,7 @@ def reconstruct(
         Of the scan.
     options
         From `PtychographySettings.options`, or `~PtychographySettings.continued`. ``vacuum`` may be
-        a whole scan, which is averaged.
+        a whole scan, which is averaged, and ``largest_count`` is that of the scan.
     before
         A result to go on from.
     control

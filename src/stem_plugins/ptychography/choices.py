@@ -142,20 +142,26 @@ class Choices:
             words.append(f"probe {chosen['probe_prior']}: {why}")
         if self.iterations is None:
             chosen["iterations"] = ITERATIONS[self.prior]
+            words.append(f"iterations {chosen['iterations']}: at most")
         if self.patience is None:
             far = self.prior == "dgp" and self.is_far
             chosen["patience"] = LONG_PATIENCE if far else PATIENCE
         if self.filters is None:
-            chosen["filters"] = 16 if device.startswith("cuda") else 8
-            if self.prior == "dgp":
-                words.append(f"{chosen['filters']} filters on {device}")
+            on_gpu = device.startswith("cuda")
+            chosen["filters"] = 16 if on_gpu else 8
+            if "dgp" in (self.prior, self.probe_prior):
+                why = (
+                    "a GPU draws with many in no time" if on_gpu else "more are slow on a processor"
+                )
+                words.append(f"filters {chosen['filters']}: {why}")
         if self.mixed_precision is None:
             chosen["mixed_precision"] = device.startswith("cuda")
         if self.batch is None:
             # Waves of a batch: about 64 MB on a processor, and 1 GB on a GPU.
             room = 2**30 if device.startswith("cuda") else 2**26
             each = 8 * window * self.probe_modes * (3 + 3 * self.slices)
-            chosen["batch"] = int(np.clip(room // each, 1, 1024))
+            batch = chosen["batch"] = int(np.clip(room // each, 1, 1024))
+            words.append(f"batch {batch}: {max(1, round(batch * each / 2**20))} MB of waves")
         return dataclasses.replace(self, **chosen), tuple(words)
 
 

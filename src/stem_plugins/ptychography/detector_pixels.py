@@ -117,19 +117,20 @@ def hot_pixels(mean: NDArray[np.float64], weights: NDArray[np.float32]) -> NDArr
     return (mean > HOT * around) & (mean > HOT_LEVEL * level) & (weights > 0)
 
 
-def warn_of_saturation(sample: np.ndarray) -> None:
+def warn_of_saturation(sample: np.ndarray, largest_count: int | None = None) -> None:
     """Warn of pixels at the largest count.
 
     Parameters
     ----------
     sample
-        Some patterns.
+        Some patterns. Counts above the largest show that the numbers are no longer those of the
+        detector (binned, summed, scaled): then nothing is said.
+    largest_count
+        That a pixel can record; ``None``: what its type can hold.
     """
-    largest = largest_count_of(sample.dtype)
-    if largest is None:
-        return
-    full = np.count_nonzero(sample >= largest)
-    if full:
+    largest = largest_count_of(sample.dtype, largest_count)
+    if largest is not None and sample.max() == largest:
+        full = np.count_nonzero(sample == largest)
         warnings.warn(
             f"{full} of {sample.size} pixels that were looked at are at the largest count, "
             f"{largest}: where the detector was saturated, the phase comes out too small.",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -114,26 +114,19 @@ class GenerativeSolver:
         self._precondition = preconditioner(self.objective, self.start)
 
     def iterate(self, watch: Watch) -> float:
-        """Go through all positions once, in several steps of the optimiser.
-
-        What ends it in the middle, or a loss that is no number, leaves the state of before.
-        """
-        before = {name: value.clone() for name, value in self.state().items()}
-        loss = math.nan
-        try:
-            loss = self._pass(watch)
-        finally:
-            if not math.isfinite(loss):
-                self.load(before)
-        return loss
-
-    def _pass(self, watch: Watch) -> float:
+        """Go through all positions once, in several steps of the optimiser."""
         steps = self._deal()
         total = 0.0
         for index, subset in enumerate(steps):
             total += self._step(subset, watch, index, len(steps))
         self._done += 1
         return total / len(steps)
+
+    def keep(self) -> Callable[[], None]:
+        """Return what brings the present state back; see `Solver`."""
+        # The optimiser changes weights and moments in place.
+        before = {name: value.clone() for name, value in self.state().items()}
+        return functools.partial(self.load, before)
 
     def _deal(self) -> list[NDArray[np.bool_]]:
         """Deal the positions out to the steps of one pass, at random.

@@ -112,6 +112,8 @@ class History:
         settings = dict(found.settings)
         if self.before is not None:
             kept = self.before.settings.get("chosen", [])
+            if self.before.settings["iterations"] != settings["iterations"]:
+                kept = [words for words in kept if not words.startswith("iterations ")]
             settings["chosen"] = list(dict.fromkeys([*kept, *settings["chosen"]]))
         return dataclasses.replace(
             found,

@@ -1,4 +1,4 @@
-"""Patterns of a scan, read batch by batch from where they are: NumPy, a memory map or dask."""
+"""Patterns of a scan, read batch by batch from where they are, in memory or in a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stem_plugins.imaging.direct_ptychography import disc_center
 from stem_plugins.imaging.moments import check_4d
-from stem_plugins.lazy.blocks import chunk_by_scan_rows, is_lazy
+from stem_plugins.lazy.blocks import chunk_by_scan_rows, is_lazy, numpy_or_dask
 from stem_plugins.ptychography.detector_pixels import (
     HOT,
     dead_pixels,
@@ -32,6 +32,9 @@ SURVEYED = 24
 #: A pattern with less than this part of the mean counts has not seen the beam; where there are
 #: fewer electrons in a pattern than this, chance could make one.
 DARK, ENOUGH_ELECTRONS = 0.02, 100.0
+
+#: From so many electrons on, chance makes no pattern without any.
+SOME_ELECTRONS = 20.0
 
 #: A pattern with so many times the median counts holds something else than the beam.
 BRIGHT = 20.0
@@ -158,11 +161,12 @@ class Measurements:
 
     def _lit(self, counts: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which patterns the beam has made; those of dead rows or a blanked beam are left out."""
-        if self.survey.electrons < ENOUGH_ELECTRONS:
+        usual = float(np.sum(self.survey.mean_pattern * self.survey.weights))
+        electrons = self.survey.electrons
+        if electrons * usual / self.survey.mean_counts < SOME_ELECTRONS:
             return np.ones(len(counts), bool)
         totals = np.einsum("nyx,yx->n", counts, weights, dtype=float)
-        usual = float(np.sum(self.survey.mean_pattern * self.survey.weights))
-        lit: NDArray[np.bool_] = totals > DARK * usual
+        lit: NDArray[np.bool_] = totals > (DARK * usual if electrons >= ENOUGH_ELECTRONS else 0)
         if not lit.all():
             self._tell(
                 "Patterns with hardly any counts, as of dead rows or a blanked beam, are left out."
@@ -238,19 +242,23 @@ def measurements(
     center: tuple[float, float] | None = None,
     mask: np.ndarray | None = None,
     electrons: float | None = None,
+    largest_count: int | None = None,
 ) -> Measurements:
     """Look at some of the patterns, so that all can be read batch by batch.
 
     Parameters
     ----------
     data
-        Patterns, (scan_y, scan_x, ky, kx), of any real type.
+        Patterns, (scan_y, scan_x, ky, kx), of any real type: NumPy, dask, or what else can be
+        sliced.
     center
         Undiffracted beam [px], (ky, kx); ``None``: the middle of the bright-field disc.
     mask
         True where a detector pixel counts, (ky, kx).
     electrons
         Of a pattern; ``None``: whole numbers are counts, and of other data they are not known.
+    largest_count
+        That a pixel can record; ``None``: what its type can hold.
 
     Raises
     ------
@@ -262,7 +270,7 @@ def measurements(
     UserWarning
         Pixels are dead, saturated, negative or not finite; what is done about it.
     """
-    data = check_4d(data)
+    data = numpy_or_dask(check_4d(data))
     data = chunk_by_scan_rows(data) if is_lazy(data) else data
     rows, columns = data.shape[:2]
     every = tuple(slice(None, None, max(1, side // SURVEYED)) for side in (rows, columns))
@@ -303,7 +311,7 @@ def measurements(
         )
         told.add(NEGATIVE)
         sample = np.maximum(sample, 0)
-    warn_of_saturation(sample)
+    warn_of_saturation(sample, largest_count)
     totals = sample.sum(axis=(1, 2), dtype=float)
     sample = sample[totals <= BRIGHT * np.median(totals[totals > 0])] if totals.any() else sample
     mean = sample.mean(axis=0, dtype=float)

@@ -7,6 +7,7 @@ the place of its scaled unit matrix.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 from stem_plugins.ptychography.objective import Parts, Value
@@ -48,26 +49,30 @@ class Minimizer:
     length: float = 1.0
 
     def step(self) -> Value:
-        """Go one step; the value never rises, unless no step along the direction lowers it."""
+        """Go one step; the value never rises, and the point stays where no step lowers it.
+
+        Where the value is no finite number, whatever the step, that is what is returned.
+        """
         if self.value is None:
             self.value = self.evaluate(self.point)
         before = self.value
         direction = self._direction(before.gradients)
         slope = _dot(before.gradients, direction)
         length = 1.0
+        somewhere = False
         for _ in range(TRIALS):
             point = self.project(_sum(self.point, direction, length))
             value = self.evaluate(point)
+            somewhere = somewhere or math.isfinite(value.loss)
             if value.loss <= before.loss:
                 break
             # The lowest point of the parabola through both values and the slope.
             bend = value.loss - before.loss - slope * length
             length *= min(0.5, max(0.1, -slope * length / (2 * bend)))
         else:
-            self.steps.clear()
-            self.changes.clear()
+            self.steps, self.changes = [], []
             self.length = 0.0
-            return before
+            return before if somewhere else value
         self.length = length
         self._remember(_sum(point, self.point, -1), _sum(value.gradients, before.gradients, -1))
         self.point, self.value = point, value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -69,6 +70,12 @@ class PixelatedSolver:
             self._begin(now)
         self._done += 1
         return self.minimizer.step().loss
+
+    def keep(self) -> Callable[[], None]:
+        """Return what brings the present state back; see `Solver`."""
+        # No tensor or list is ever changed in place, so it is enough to know which they are.
+        before = vars(self) | {"minimizer": copy.copy(self.minimizer)}
+        return lambda: vars(self).update(before)
 
     @property
     def rate(self) -> float:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from stem_plugins.imaging.bright_field_disc import calibrated_radius, find_disc
 from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.optics.probe import probe_radius
 from stem_plugins.ptychography.choices import Choices
 from stem_plugins.ptychography.first_guess import (
     direct_object,
@@ -43,6 +44,9 @@ SMALLEST_RADIUS, RADIUS_SAID = 3.0, 0.12
 #: Distance of the centre that is said [px], and what it may be more in a large disc.
 CENTER_SAID, CENTER_SAID_OF_RADIUS = 0.6, 0.02
 
+#: Ratio of the probe's diameter to the scan step below which a warning is given.
+WANTED_OVERLAP = 2.0
+
 #: Positions along either side of a scan that are the least.
 SMALLEST_SCAN = 3
 
@@ -58,6 +62,7 @@ def prepare(
     scan_mask: np.ndarray | None,
     probe: np.ndarray | None,
     vacuum: np.ndarray | None,
+    largest_count: int | None,
     device: str,
     before: PtychographyResult | None,
     options: Mapping[str, Any],
@@ -66,7 +71,7 @@ def prepare(
 
     Parameters
     ----------
-    data, acquisition, mask, scan_mask, probe, vacuum
+    data, acquisition, mask, scan_mask, probe, vacuum, largest_count
         As for `iterative_ptychography`.
     device
         Of torch.
@@ -83,7 +88,13 @@ def prepare(
     electrons = None
     if acquisition.dose is not None and acquisition.scan_step is not None:
         electrons = acquisition.dose * math.prod(acquisition.scan_step)
-    measured = measurements(data, center=acquisition.center, mask=mask, electrons=electrons)
+    measured = measurements(
+        data,
+        center=acquisition.center,
+        mask=mask,
+        electrons=electrons,
+        largest_count=largest_count,
+    )
     acquisition = dataclasses.replace(acquisition, center=measured.center)
     if before is not None and acquisition.scan_rotation is None:
         used = before.acquisition
@@ -93,6 +104,7 @@ def prepare(
     geometry = scan_geometry(measured.scan_shape, detector, acquisition)
     if before is None:
         _compare_disc(measured, acquisition)
+        _check_overlap(acquisition)
     fingerprint = _fingerprint(measured)
     if min(measured.scan_shape) < SMALLEST_SCAN:
         raise ValueError(
@@ -175,6 +187,21 @@ def _compare_disc(measured: Measurements, acquisition: Acquisition) -> None:
         warnings.warn(
             f"The centre was given as {given} px, but the bright-field disc of the mean pattern "
             f"lies around {found} px. Leave center out, and it is found.",
+            stacklevel=5,
+        )
+
+
+def _check_overlap(acquisition: Acquisition) -> None:
+    """Warn where neighbouring probes overlap, but less than gives a sure answer."""
+    assert acquisition.scan_step is not None
+    diameter, step = 2 * probe_radius(acquisition), max(acquisition.scan_step)
+    if diameter < WANTED_OVERLAP * step:
+        warnings.warn(
+            f"The probe is {diameter:.3g} Å wide and the scan step {step:.3g} Å: neighbouring "
+            f"positions overlap by {100 * (1 - step / diameter):.0f} %, and below "
+            f"{100 * (1 - 1 / WANTED_OVERLAP):.0f} % specimen and probe are hard to tell apart. "
+            "Measure with a finer scan or more defocus; of what is measured, keep the probe "
+            "(probe_prior='fixed') and look at the held-out loss.",
             stacklevel=5,
         )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from stem_plugins.lazy.processors import torch_device, torch_threads
 from stem_plugins.optics.acquisition import Acquisition
@@ -40,6 +41,7 @@ def iterative_ptychography(
     scan_mask: np.ndarray | None = None,
     probe: np.ndarray | None = None,
     vacuum: np.ndarray | None = None,
+    largest_count: int | None = None,
     device: str = "auto",
     threads: int | None = None,
     callback: Callback | None = None,
@@ -54,8 +56,9 @@ def iterative_ptychography(
     Parameters
     ----------
     data
-        Patterns, (scan_y, scan_x, ky, kx), of any real type: NumPy, a memory map or dask. They
-        stay where they are and are read batch by batch.
+        Patterns, (scan_y, scan_x, ky, kx), of any real type: NumPy, a memory map, dask, or what
+        else can be sliced, such as arrays of zarr and h5py. They stay where they are and are read
+        batch by batch.
     acquisition
         Needs `beam_energy`, `convergence_angle`, `scan_step` and `diffraction_step`. `defocus` and
         `aberrations` (at the first slice) are taken as none where unknown, `center` is that of the
@@ -70,6 +73,9 @@ def iterative_ptychography(
         aperture and aberrations.
     vacuum
         Or a pattern without specimen, (ky, kx), whose root takes the place of the ideal aperture.
+    largest_count
+        That a detector pixel can record, such as 4095 of a 12-bit counter, for a warning where
+        pixels are saturated; ``None``: the most that integers of up to 16 bit can hold.
     device
         ``"auto"``: a GPU if torch sees one, otherwise the processor.
     threads
@@ -148,12 +154,15 @@ def iterative_ptychography(
         has done all that is asked for, or the checkpoint exists.
     TypeError
         An argument is of another type.
+    MemoryError
+        A GPU's memory does not hold object and probe, or not a single pattern's waves beside them.
 
     Warns
     -----
     UserWarning
         The rotation is not known, and what was taken; the loss became no number; detector pixels
-        are dead, saturated or negative; or a GPU's memory was too small for a batch.
+        are dead, saturated or negative; neighbouring probes overlap too little; or a GPU's memory
+        was too small for a batch.
 
     Notes
     -----
@@ -202,6 +211,7 @@ def iterative_ptychography(
             scan_mask=scan_mask,
             probe=probe,
             vacuum=vacuum,
+            largest_count=largest_count,
             device=device,
             resume=resume,
             checkpoint=checkpoint,
@@ -244,6 +254,7 @@ def iterate_ptychography(
     scan_mask: np.ndarray | None = None,
     probe: np.ndarray | None = None,
     vacuum: np.ndarray | None = None,
+    largest_count: int | None = None,
     device: str = "auto",
     resume: PtychographyResult | str | Path | None = None,
     checkpoint: str | Path | None = None,
@@ -256,7 +267,7 @@ def iterate_ptychography(
 
     Parameters
     ----------
-    data, acquisition, mask, scan_mask, probe, vacuum, device, resume
+    data, acquisition, mask, scan_mask, probe, vacuum, largest_count, device, resume
         As for `iterative_ptychography`, as are `checkpoint`, `checkpoint_minutes`,
         `overwrite_checkpoint` and the options.
     watch
@@ -277,17 +288,25 @@ def iterate_ptychography(
     if not overwrite_checkpoint:
         kept.check_nothing_is_lost(resume)
     made = provenance(vacuum=vacuum, probe=probe, mask=mask, scan_mask=scan_mask)
-    run = prepare(
-        data,
-        acquisition,
-        mask=mask,
-        scan_mask=scan_mask,
-        probe=probe,
-        vacuum=vacuum,
-        device=torch_device(device),
-        before=before,
-        options=options,
-    )
+    try:
+        run = prepare(
+            data,
+            acquisition,
+            mask=mask,
+            scan_mask=scan_mask,
+            probe=probe,
+            vacuum=vacuum,
+            largest_count=largest_count,
+            device=torch_device(device),
+            before=before,
+            options=options,
+        )
+    except torch.cuda.OutOfMemoryError as error:
+        # Nothing of this depends on the batch.
+        raise MemoryError(
+            "The GPU's memory does not hold the object and the probe, before any pattern; fewer "
+            "slices, or device='cpu', would fit."
+        ) from error
     history = History(run, before, made if before is None else before.provenance)
     history.take_up(options)
     for progress in run.iterations(watch and (lambda now: watch(history.told(now)))):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import gc
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -12,9 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stem_plugins.optics.probe import probe_radius
 from stem_plugins.ptychography.choices import Choices
-from stem_plugins.ptychography.generative_solver import GenerativeSolver, GeneratorSettings
+from stem_plugins.ptychography.generative_solver import GenerativeSolver
 from stem_plugins.ptychography.objective import Objective, Parts
 from stem_plugins.ptychography.pixelated_solver import PixelatedSolver
 from stem_plugins.ptychography.probes import orthogonal_modes
@@ -22,17 +23,12 @@ from stem_plugins.ptychography.processes import process_count
 from stem_plugins.ptychography.progress import Progress
 from stem_plugins.ptychography.result import PtychographyResult
 from stem_plugins.ptychography.solvers import Solver
+from stem_plugins.ptychography.stages import Stage, solver_of, stages_of
 
 __all__ = ["Run"]
 
-#: Steps of the first guess where counts are high, and where they are low.
-STEPS, STEPS_WITH_SPECTRUM = 16, 14
-
 #: What a result says of what was refined beside object, probe and positions.
 REFINED: tuple[str, ...] = ("background", "tilt", "descan", "aberrations")
-
-#: Radii of the probe around the scan within which networks draw the object.
-REACH = 1.5
 
 #: Iteration from which positions, tilt and background are refined: they need an object first.
 LATE = 5
@@ -40,26 +36,22 @@ LATE = 5
 #: Relative fall of the loss per step below which a pixelated reconstruction has arrived.
 ARRIVED = 1e-5
 
-#: Learning rate of networks whose guess is near the answer, and of those whose guess is not, which
-#: also take so many times more steps, all of the same rate: from iCOM at infinite dose a rate that
-#: falls ended at a similarity of 0.59 where one that stays reached 0.68.
-NEAR_RATE, FAR_RATE, FAR_STEPS = 3e-3, 5e-3, 4
+#: Of a run, what an iteration changes.
+ITERATED = (
+    "place",
+    "losses",
+    "held_losses",
+    "rates",
+    "snapshots",
+    "best",
+    "best_loss",
+    "waited",
+    "stopped",
+)
 
-#: How often the rate falls while nothing improves, where the guess is near the answer.
-DECAYS = 2
 
-#: Pixels of patterns whose model takes as long as one pixel of a network with 8 filters.
-PATTERN_PIXELS_PER_PIXEL = 70.0
-
-
-@dataclasses.dataclass(frozen=True)
-class _Stage:
-    name: str
-    iterations: int
-    #: Whether object and probe are drawn by networks.
-    drawn: bool = False
-    #: Whether the expected spectrum of the object is asked for.
-    expected: bool = False
+class _NoNumberError(Exception):
+    """Loss, object or probe are no finite numbers."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -85,20 +77,9 @@ class Run:
     stopped: str = "not finished"
     solver: Solver | None = None
 
-    def stages(self) -> list[_Stage]:
+    def stages(self) -> list[Stage]:
         """Return what is done in turn."""
-        choices = self.choices
-        assert choices.iterations is not None
-        if choices.prior == "pixelated" and choices.probe_prior != "dgp":
-            return [_Stage("pixelated", choices.iterations)]
-        found = [_Stage("dgp", choices.iterations, drawn=True)]
-        if choices.first_guess == "pixelated":
-            few = choices.loss == "poisson"
-            steps = STEPS_WITH_SPECTRUM if few else STEPS
-            found = [_Stage("first guess", steps, expected=few), *found]
-        if choices.polish:
-            found.append(_Stage("polish", choices.polish))
-        return found
+        return stages_of(self.choices)
 
     def iterations(self, watch: Callable[[Progress], None] | None = None) -> Iterator[Progress]:
         """Go on to the end.
@@ -115,25 +96,14 @@ class Run:
         """
         stages = self.stages()
         for number in range(self.place[0], len(stages)):
-            stage, begun = stages[number], self.place[1]
-            if begun == 0:
-                self._begin(stage)
+            stage = stages[number]
+            if self.place[1] == 0:
+                self._wholly(functools.partial(self._begin, stage))
             while self.place[1] < stage.iterations:
-                solver = self.solver
-                assert solver is not None
-                if isinstance(solver, PixelatedSolver) and self.place[1] == LATE:
-                    solver.also_learn(*self.choices.refine)
-                    if self.choices.refine:
-                        # What was best without it is not to be gone back to.
-                        self.best, self.best_loss, self.waited = {}, math.inf, 0
-                loss = self._iterate(stage, watch)
-                if not math.isfinite(loss):
+                if not self._wholly(functools.partial(self._iterate, number, stage, watch)):
                     self._lost()
                     yield self._progress(stage, 1.0)
                     return
-                self.place = (number, self.place[1] + 1)
-                if self._has_arrived(stage, loss):
-                    self.place = (number, stage.iterations)
                 yield self._progress(stage, 1.0)
             # The last stage stays where it is, for more iterations of it.
             if number + 1 < len(stages):
@@ -142,103 +112,97 @@ class Run:
         if self.stopped == "not finished":
             self.stopped = "all iterations done"
 
-    def _begin(self, stage: _Stage) -> None:
+    def _wholly(self, work: Callable[[], None]) -> bool:
+        """Do a piece of work as a whole or not at all; ``False``: it led to what is no number.
+
+        What ends it in the middle leaves the state of before, so that a run which goes on from
+        there does the same as one that was not ended. Where a GPU's memory is too small, it is
+        done again in smaller batches.
+        """
+        while True:
+            undo = self._undo()
+            try:
+                work()
+            except torch.cuda.OutOfMemoryError:
+                # Nothing is done in here: the error that is handled holds the failed waves.
+                pass
+            except _NoNumberError:
+                undo()
+                return False
+            except BaseException:
+                undo()
+                raise
+            else:
+                return True
+            undo()
+            self._use_smaller_batches()
+
+    def _undo(self) -> Callable[[], None]:
+        """Return what brings the present state back."""
+        kept = {name: getattr(self, name) for name in ITERATED}
+        kept = {name: list(one) if isinstance(one, list) else one for name, one in kept.items()}
+        solver = self.solver
+        solver_undo = None if solver is None else solver.keep()
+
+        def undo() -> None:
+            for name, value in kept.items():
+                setattr(self, name, value)
+            self.solver = solver
+            if solver_undo is not None:
+                solver_undo()
+
+        return undo
+
+    def _begin(self, stage: Stage) -> None:
         """Make the solver of a stage from what the one before has found."""
+        self.solver = solver_of(stage, self.choices, self.objective, self.parts, self.fitted)
+        self._forget_best()
+
+    def _forget_best(self) -> None:
         self.best, self.best_loss, self.waited = {}, math.inf, 0
-        self.solver = self._solver(stage)
 
-    def _solver(self, stage: _Stage) -> Solver:
-        choices = self.choices
-        learn = ["object"]
-        if choices.probe_prior in ("pixelated", "dgp"):
-            learn.append("probe")
-        if choices.probe_prior in ("pixelated", "parametric"):
-            learn.append("aberrations")
-        if not stage.drawn:
-            return PixelatedSolver(
-                self.objective,
-                self.parts,
-                self.fitted,
-                tuple(learn),
-                choices.regularization,
-                stage.expected,
-            )
-        drawn = [
-            name
-            for name, prior in (("object", choices.prior), ("probe", choices.probe_prior))
-            if prior == "dgp"
-        ]
-        return GenerativeSolver(
-            self.objective,
-            self.parts,
-            self.fitted,
-            (*learn, *choices.refine),
-            tuple(drawn),
-            self._generator_settings(),
-            self._field(),
-            choices.regularization,
-            choices.seed,
-        )
-
-    def _generator_settings(self) -> GeneratorSettings:
-        """As many positions per step as take about the time of the network."""
-        filters = self.choices.filters or 8
-        field = np.prod([part.stop - part.start for part in self._field()])
-        balanced = PATTERN_PIXELS_PER_PIXEL * (filters / 8) ** 1.5 * field
-        per_step = balanced / np.prod(self.objective.geometry.window)
-        far = self.choices.is_far
-        return GeneratorSettings(
-            filters=filters,
-            rate=FAR_RATE if far else NEAR_RATE,
-            decays=0 if far else DECAYS,
-            positions_per_step=int(np.clip(per_step / (FAR_STEPS if far else 1), 32, 16384)),
-            mixed_precision=bool(self.choices.mixed_precision),
-        )
-
-    def _field(self) -> tuple[slice, slice]:
-        """Rows and columns of the object that the probe lights."""
-        geometry = self.objective.geometry
-        reach = REACH * probe_radius(self.objective.acquisition)
-        parts = []
-        for axis in (0, 1):
-            places, pixels = geometry.positions[:, axis], reach / geometry.sampling[axis]
-            first = max(0, math.floor(places.min() - pixels))
-            last = min(geometry.shape[axis], math.ceil(places.max() + pixels) + 1)
-            parts.append(slice(first, last))
-        return parts[0], parts[1]
-
-    def _iterate(self, stage: _Stage, watch: Callable[[Progress], None] | None) -> float:
+    def _iterate(self, number: int, stage: Stage, watch: Callable[[Progress], None] | None) -> None:
         def after_batch(share: float) -> None:
             # The end of an iteration is told when all of it is done.
             if watch is not None:
                 watch(self._progress(stage, min(share, 0.999)))
 
-        assert self.solver is not None
-        try:
-            loss = self.solver.iterate(after_batch)
-        except torch.cuda.OutOfMemoryError:
-            self._use_smaller_batches()
-            return self._iterate(stage, watch)
-        if not math.isfinite(loss):
-            return loss
+        solver = self.solver
+        assert solver is not None
+        if isinstance(solver, PixelatedSolver) and self.place[1] == LATE:
+            solver.also_learn(*self.choices.refine)
+            if self.choices.refine:
+                # What was best without it is not to be gone back to.
+                self._forget_best()
+        loss = solver.iterate(after_batch)
+        shown = solver.parts()
+        if not (math.isfinite(loss) and all(one.isfinite().all() for one in shown.values())):
+            raise _NoNumberError
         self.losses.append(loss)
-        self.rates.append(self.solver.rate)
-        shown = self.solver.parts()
+        self.rates.append(solver.rate)
+        self._judge(shown, loss)
+        if self.choices.snapshots and len(self.losses) % self.choices.snapshots == 0:
+            self.snapshots.append(self._channels(shown)[0].sum(axis=0))
+        self.place = (number, self.place[1] + 1)
+        if self._has_arrived(stage, loss):
+            self.place = (number, stage.iterations)
+
+    def _judge(self, shown: Parts, loss: float) -> None:
+        """Keep the best parts, by the patterns that are not fitted where there are some."""
         held = loss
         if self.held.any():
             held = self.objective.evaluate(shown, self.held, learn=()).loss
+            if not math.isfinite(held):
+                raise _NoNumberError
             self.held_losses.append(held)
         if held < self.best_loss:
             self.best, self.best_loss, self.waited = dict(shown), held, 0
-        else:
-            self.waited += 1
-            if isinstance(self.solver, GenerativeSolver) and self.choices.patience is not None:
-                self.solver.wait(self.waited, self.choices.patience)
-        if self.choices.snapshots and len(self.losses) % self.choices.snapshots == 0:
-            self.snapshots.append(self._channels(shown)[0].sum(axis=0))
-        return loss
+            return
+        self.waited += 1
+        if isinstance(self.solver, GenerativeSolver) and self.choices.patience is not None:
+            self.solver.wait(self.waited, self.choices.patience)
 
-    def _has_arrived(self, stage: _Stage, loss: float) -> bool:
+    def _has_arrived(self, stage: Stage, loss: float) -> bool:
         waits = not stage.drawn and bool(self.choices.refine) and self.place[1] <= LATE
         if stage.name == "first guess" or stage.expected or waits:
             return False
@@ -267,19 +231,25 @@ class Run:
         )
 
     def _use_smaller_batches(self) -> None:
-        assert self.solver is not None
         batch = self.objective.batch // 2
         if process_count() > 1:
             # The others are in the middle of the same iteration and cannot begin it again.
             raise MemoryError(f"A GPU's memory was too small; begin again with batch={batch}.")
         if batch < 1:
             raise MemoryError(
-                "The GPU's memory does not hold a single pattern's waves; use device='cpu'."
+                "The GPU's memory is too small even for a single pattern at a time; fewer slices, "
+                "probe modes or filters, or device='cpu', would fit."
             )
         warnings.warn(f"The GPU's memory was too small; batches of {batch} now.", stacklevel=2)
+        gc.collect()
         torch.cuda.empty_cache()
         self.objective = dataclasses.replace(self.objective, batch=batch)
-        self.solver.objective = self.objective  # type: ignore[attr-defined]
+        # A run that goes on from here begins with what fits.
+        self.choices = dataclasses.replace(self.choices, batch=batch)
+        words = f"batch {batch}: more did not fit into the GPU's memory"
+        self.words = (*(one for one in self.words if not one.startswith("batch ")), words)
+        if self.solver is not None:
+            self.solver.objective = self.objective
 
     def _shown(self) -> Parts:
         """The best parts by the patterns that were held out, or the last ones."""
@@ -287,7 +257,7 @@ class Run:
             return self.best
         return self.solver.parts() if self.solver is not None else self.parts
 
-    def _progress(self, stage: _Stage, share: float) -> Progress:
+    def _progress(self, stage: Stage, share: float) -> Progress:
         return Progress(
             stage.name,
             len(self.losses),
@@ -388,7 +358,9 @@ class Run:
         stages = self.stages()
         if stage >= len(stages) or not done:
             return
-        self.solver = self._solver(stages[stage])
+        self.solver = solver_of(
+            stages[stage], self.choices, self.objective, self.parts, self.fitted
+        )
         if isinstance(self.solver, PixelatedSolver) and done > LATE:
             self.solver.also_learn(*self.choices.refine)
         try:

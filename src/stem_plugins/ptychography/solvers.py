@@ -6,12 +6,12 @@ goes on as if it had not been.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
 
-from stem_plugins.ptychography.objective import Parts
+from stem_plugins.ptychography.objective import Objective, Parts
 
 __all__ = ["Solver", "Watch", "entries_under"]
 
@@ -26,6 +26,9 @@ class Watch(Protocol):
 class Solver(Protocol):
     """Makes an object and a probe better, iteration by iteration."""
 
+    #: What is minimised; another of the same patterns may take its place.
+    objective: Objective
+
     @property
     def rate(self) -> float:
         """How far the last iteration went."""
@@ -38,6 +41,9 @@ class Solver(Protocol):
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return all that is needed to go on."""
+
+    def keep(self) -> Callable[[], None]:
+        """Return what brings the present state back, at most once."""
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Go on from there."""

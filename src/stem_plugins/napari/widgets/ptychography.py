@@ -212,9 +212,10 @@ class PtychographyPanel(QWidget):
                 self.say(words_of(error))
 
         self._take = take
-        data = scan_from_layer(self.scan_layer).data
+        scan = scan_from_layer(self.scan_layer)
+        given = options | {"largest_count": scan.largest_count}
         worker = self.worker = start_worker(
-            self, reconstruct, ended, data, acquisition, options, before, control, failed=failed
+            self, reconstruct, ended, scan.data, acquisition, given, before, control, failed=failed
         )
         self.say("")
         self.findings.say("")
