@@ -62,6 +62,15 @@ def test_the_phase_is_that_of_the_function_with_its_scale(works, atoms, out, ato
     assert record["units"] == {"phase": "rad", "probe": "1"}
 
 
+def test_a_detector_that_stopped_counting_below_its_type_is_said(works, out, atom_scan, tmp_path):
+    data = np.asarray(atom_scan.data)
+    top = int(data.max() // 2)
+    scan = Scan(np.minimum(data, top).astype("u2"), atom_scan.acquisition, largest_count=top)
+    write_scan(tmp_path / "atoms.hspy", scan)
+    _, warnings = works("dgp", tmp_path / "atoms.hspy", "-o", out, *QUICK)
+    assert f"at the largest count, {top}" in warnings
+
+
 def test_options_win_over_the_file_of_parameters(works, atoms, out, tmp_path):
     parameters = tmp_path / "parameters.toml"
     parameters.write_text(

@@ -103,6 +103,15 @@ def test_every_signal_is_calibrated_and_says_what_made_it(scan):
     assert f"chosen: {found.result.settings['chosen'][0]}" in repr(found)
 
 
+def test_a_detector_that_stopped_counting_below_its_type_is_said(scan):
+    data = np.asarray(scan.data)
+    top = int(data.max() // 2)
+    signal = signal_of(dataclasses.replace(scan, data=np.minimum(data, top).astype("u2")))
+    signal.metadata.set_item("stem_plugins.largest_count", top)
+    with pytest.warns(UserWarning, match=f"at the largest count, {top}"):
+        signal.ptychography(iterations=1, threads=1)
+
+
 def test_snapshots_are_a_stack_over_iterations(atoms):
     assert atoms.ptychography(**QUICK).snapshots is None
     found = atoms.ptychography(snapshots=2, **QUICK).snapshots

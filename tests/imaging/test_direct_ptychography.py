@@ -1,14 +1,19 @@
 """Direct ptychography against specimens that are known, and sums written out in NumPy."""
 
+import threading
+import weakref
+
+import dask
 import dask.array as da
 import numpy as np
 import pytest
+from counted_arrays import CountedArray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from weak_phase import SCAN, acquisition, angles_of_pixels, lens_wave, record, specimen
 
 import stem_plugins.imaging.direct_ptychography as direct
-from stem_plugins import MissingCalibrationError, ssb
+from stem_plugins import MissingCalibrationError, fit_aberrations, ssb
 
 EXPERIMENTS = {
     "in focus": {},
@@ -128,6 +133,49 @@ def test_lazy_equals_eager_for_all_types_and_chunks(dtype, scan, chunks):
     eager = ssb(data, acquisition())
     assert eager.shape == scan
     np.testing.assert_array_equal(lazy.compute(), eager)
+
+
+def test_groups_of_pixels_of_lazy_data_follow_each_other(monkeypatch):
+    """Never more than one of them is in memory, with however many threads."""
+    setup = acquisition(defocus=90.0)
+    data = record(setup, specimen()[1])
+    group = 4 * 24 * 30 * 12
+    monkeypatch.setattr(direct, "GROUP_BYTES", 2 * group)
+    held, most, lock = [0], [0], threading.Lock()
+    select = direct._select
+
+    def counted(*arguments, **options):
+        found = select(*arguments, **options)
+        size = found.counts.nbytes
+        with lock:
+            held[0] += size
+            most[0] = max(most[0], held[0])
+        weakref.finalize(found, lambda: held.__setitem__(0, held[0] - size))
+        return found
+
+    monkeypatch.setattr(direct, "_select", counted)
+    expected = ssb(data, setup)
+    assert len(list(direct._plan(SCAN, (24, 22), setup).groups())) > 5
+    held[0], most[0] = 0, 0
+    image = ssb(da.from_array(data, chunks=(7, 30, 24, 22)), setup)
+    with dask.config.set(scheduler="threads", num_workers=4):
+        np.testing.assert_array_equal(image.compute(), expected)
+    assert 0 < most[0] <= group
+
+
+def test_what_lies_in_a_file_is_read_block_by_block(monkeypatch):
+    setup = acquisition(defocus=90.0)
+    data = np.random.default_rng(0).poisson(record(setup, specimen()[1]) * 1e4).astype(np.uint16)
+    monkeypatch.setattr("stem_plugins.lazy.blocks.BLOCK_BYTES", data[:4].nbytes)
+    stored = CountedArray(data, (4, 5, 24, 22))
+    for calibration in (setup, setup.replace(center=None)):
+        image = ssb(stored, calibration)
+        assert type(image) is np.ndarray
+        np.testing.assert_array_equal(image, ssb(data, calibration))
+    assert stored.largest == data[:4].nbytes
+    found = fit_aberrations(stored, setup, fit=["defocus"])
+    expected = fit_aberrations(data, setup, fit=["defocus"])
+    assert found.acquisition.defocus == pytest.approx(expected.acquisition.defocus, abs=1e-3)
 
 
 def test_pixels_read_in_turns_give_the_same(monkeypatch):

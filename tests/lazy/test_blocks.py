@@ -7,7 +7,8 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
-from hypothesis import given
+from counted_arrays import CountedArray
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stem_plugins.imaging import icom, moments, ricom
@@ -18,8 +19,52 @@ from stem_plugins.lazy import (
     is_lazy,
     map_scan_blocks,
     map_whole,
+    numpy_or_dask,
     scan_row_blocks,
 )
+
+
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.none() | st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.just(6)),
+    st.integers(1, 4000),
+)
+@settings(max_examples=40, deadline=None)
+def test_what_lies_in_a_file_is_read_there_chunk_by_chunk(scan, chunks, block_bytes):
+    rng = np.random.default_rng(0)
+    data = rng.integers(0, 99, (*scan, 4, 6)).astype("u2")
+    stored = CountedArray(data, chunks)
+    high, wide = (1, scan[1]) if chunks is None else np.minimum(chunks[:2], scan)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stem_plugins.lazy.blocks.BLOCK_BYTES", block_bytes)
+        lazy = numpy_or_dask(stored)
+    assert is_lazy(lazy)
+    assert lazy.numblocks[2:] == (1, 1)
+    stored.places.clear()
+    np.testing.assert_array_equal(lazy.compute(), data)
+    assert stored.largest <= max(block_bytes, high * wide * 48)
+    # No chunk is read by two blocks.
+    for rows, columns, *_detector in stored.places:
+        assert rows.start % high == 0
+        assert columns.start % wide == 0
+    assert sum(data[place].size for place in stored.places) == data.size
+
+
+@pytest.mark.parametrize("kind", ["zarr", "h5py"])
+def test_arrays_of_zarr_and_h5py_stay_in_their_files(kind, tmp_path):
+    module = pytest.importorskip(kind)
+    data = np.random.default_rng(0).integers(0, 99, (5, 6, 8, 8)).astype(">u2")
+    if kind == "zarr":
+        stored = module.array(data, chunks=(2, 2, 4, 8))
+    else:
+        file = module.File(tmp_path / "scan.h5", "w")
+        stored = file.create_dataset("scan", data=data, chunks=(2, 2, 4, 8))
+    lazy = numpy_or_dask(stored)
+    assert is_lazy(lazy)
+    assert lazy.dtype == data.dtype
+    np.testing.assert_array_equal(lazy.compute(), data)
+    assert numpy_or_dask(data) is data
+    assert numpy_or_dask(lazy) is lazy
 
 
 @given(st.tuples(*[st.integers(1, 40)] * 4), st.integers(1, 8), st.integers(1, 100_000))

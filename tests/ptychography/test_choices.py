@@ -128,6 +128,47 @@ def test_zero_leaves_a_filter_out():
     assert Regularization(low_pass=0, probe_support=0.0) == Regularization()
 
 
+def completed(device="cpu", **options):
+    given = {"electrons": 1e3, "positions": 400, "disc_pixels": 300.0, "window": 64 * 64}
+    return Choices(**options).completed(**given, device=device)
+
+
+def test_all_that_is_chosen_is_said_with_its_number():
+    chosen, words = completed()
+    assert words == (
+        "loss poisson: 3.33 electrons per pixel of the disc",
+        "probe parametric: 667 electrons for each of its numbers",
+        "iterations 100: at most",
+        "filters 8: more are slow on a processor",
+        f"batch {chosen.batch}: 64 MB of waves",
+    )
+    # Six arrays of waves, of two numbers of four bytes.
+    assert chosen.batch == 64 * 2**20 // (6 * 8 * 64 * 64)
+    assert completed(device="cuda:0")[1][-2:] == (
+        "filters 16: a GPU draws with many in no time",
+        "batch 1024: 192 MB of waves",
+    )
+    pixels = completed(prior="pixelated", slices=20, slice_thickness=5, iterations=3)
+    assert [one.split()[0] for one in pixels[1]] == ["loss", "probe", "batch"]
+    assert completed(**{**dataclasses.asdict(chosen), "regularization": Regularization()})[1] == ()
+
+
+def test_a_resume_with_more_iterations_does_not_say_what_was_chosen_before(atoms):
+    short = iterative_ptychography(
+        atoms.data,
+        atoms.acquisition,
+        prior="pixelated",
+        threads=1,
+        callback=lambda now: now.iteration,
+    )
+    assert "iterations 40: at most" in short.settings["chosen"]
+    longer = iterative_ptychography(
+        atoms.data, atoms.acquisition, resume=short, iterations=2, threads=1
+    )
+    assert not any(one.startswith("iterations") for one in longer.settings["chosen"])
+    assert set(longer.settings["chosen"]) < set(short.settings["chosen"])
+
+
 @pytest.mark.parametrize("count", [0, -1, 1.5, 2.0, "2", True, 2**31])
 def test_threads_are_a_whole_number(count):
     before = torch.get_num_threads()

@@ -1,5 +1,7 @@
 """Data, calibrations and vacuum patterns that contradict each other: found, said, or refused."""
 
+import warnings
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -70,6 +72,25 @@ def test_a_chunk_for_each_pattern_is_as_good_as_one(atoms, plain):
 def test_a_disc_that_is_not_that_of_the_calibration_is_said(atoms, calibration, words):
     with pytest.warns(UserWarning, match=words):
         reconstruct(atoms.data, atoms.acquisition.replace(**calibration), **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [(1.7, None), (1.9, "overlap by 47 %, and below 50 %"), (2.9, "overlap by 19 %")],
+)
+def test_probes_that_overlap_little_are_said(atoms, step, words):
+    """Of 3.6 Å; steps above 3 Å are refused."""
+    acquisition = atoms.acquisition.replace(scan_step=step)
+    given = {**QUICK, "iterations": 1}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = reconstruct(atoms.data, acquisition, **given)
+        reconstruct(atoms.data, acquisition, resume=found, iterations=2, threads=1)
+    assert len(said) == (words is not None)
+    if words is not None:
+        assert words in str(said[0].message)
+    with pytest.raises(ValueError, match="share too little"):
+        reconstruct(atoms.data, atoms.acquisition.replace(scan_step=3.1), **given)
 
 
 @pytest.mark.parametrize("radius", [2, 6, 8, 13])

@@ -5,6 +5,7 @@ import warnings
 import dask.array as da
 import numpy as np
 import pytest
+from counted_arrays import CountedArray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -92,6 +93,52 @@ def test_saturation_is_said(rng):
     data[0, 0, 6, 7] = 255
     with pytest.warns(UserWarning, match="largest count, 255"):
         measurements(data, center=(6, 7))
+
+
+def test_saturation_of_a_detector_that_counts_less_than_its_type_holds(rng):
+    data = np.minimum(counts(rng), 30)
+    full = np.count_nonzero(data == 30)
+    with pytest.warns(UserWarning, match=f"{full} of .* at the largest count, 30"):
+        measurements(data, center=(6, 7), largest_count=30)
+    # Counts above it are no longer those of the detector.
+    measurements(2 * data, center=(6, 7), largest_count=30)
+    measurements(data, center=(6, 7), largest_count=4095)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    ("electrons", "noticed"), [(10, False), (30, True), (90, True), (150, True)]
+)
+def test_dead_rows_are_left_out_where_chance_does_not_make_them(rng, electrons, noticed, masked):
+    y, x = np.indices(SHAPE[2:])
+    disc = np.hypot(y - 6, x - 7) < 4.5
+    data = rng.poisson(electrons / disc.sum(), SHAPE) * disc
+    data[3] = 0
+    mask = None
+    if masked:
+        # Half of the electrons are not looked at, so that it takes twice as many to be sure.
+        mask = (y < 6) | ~disc
+        noticed = noticed and electrons > 60
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        measured = measurements(data, center=(6, 7), mask=mask, electrons=electrons)
+        found = collected(measured, np.ones(30, bool), 7)
+    left = sorted(set(range(30)) - set(found))
+    assert left == (list(range(18, 24)) if noticed else [])
+    # Chance may also make a pixel look dead.
+    assert any("hardly any counts" in str(one.message) for one in said) == noticed
+
+
+def test_what_lies_in_a_file_is_read_batch_by_batch(rng, monkeypatch):
+    monkeypatch.setattr("stem_plugins.lazy.blocks.BLOCK_BYTES", 2**10)
+    data = counts(rng)
+    stored = CountedArray(data, (2, 3, 6, 14))
+    measured = measurements(stored, center=(6, 7))
+    found = collected(measured, np.ones(30, bool), 8)
+    expected = collected(measurements(data, center=(6, 7)), np.ones(30, bool), 8)
+    for index, pattern in expected.items():
+        np.testing.assert_array_equal(found[index], pattern)
+    assert stored.largest == data[:2, :3].nbytes
 
 
 def test_empty_patterns_and_wrong_masks_are_refused(rng):

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.optimize
 from atom_scans import ACQUISITION, scan_of_atoms
 
@@ -14,6 +15,7 @@ import itertools
 import torch
 
 from stem_plugins.optics import probe
+from stem_plugins.optics.electrons import wavelength
 from stem_plugins.ptychography.curvature import curvature
 from stem_plugins.ptychography.generators import Generator
 from stem_plugins.ptychography.geometry import scan_geometry
@@ -151,6 +153,44 @@ def test_astigmatism_turns_with_the_scan(rotation, flip):
         losses[azimuth] = value.loss / first
     assert losses[0.4] < 0.12
     assert losses[1.2] > 0.4
+
+
+def test_a_tilt_of_the_slices_is_found_back(rng):
+    """Patterns by NumPy, of slices that each lie further aside than the one before."""
+    plain = scan_geometry((13, 13), (32, 32), ACQUISITION)
+    # Positions on whole pixels.
+    acquisition = dataclasses.replace(ACQUISITION, scan_step=3 * plain.sampling[0])
+    vacuum = objective(np.ones((13, 13, 32, 32)), acquisition)
+    geometry, distance, lean = vacuum.geometry, 20.0, np.array([0.4, -0.3])
+    y, x = np.indices(geometry.shape)
+    slab = np.zeros(geometry.shape)
+    for place in rng.uniform(14, 42, (12, 2)):
+        slab += 0.3 * np.exp(-((y - place[0]) ** 2 + (x - place[1]) ** 2) / 8)
+    aside = [scipy.ndimage.shift(slab, i * lean / geometry.sampling, mode="wrap") for i in range(3)]
+    ky, kx = (np.fft.fftfreq(32, sampling) for sampling in geometry.sampling)
+    space = np.exp(-1j * np.pi * wavelength(300) * distance * (ky[:, None] ** 2 + kx**2))
+    data = np.empty((169, 32, 32))
+    for number, (top, left) in enumerate(geometry.corners(geometry.positions)[0]):
+        wave = vacuum.calibrated_probe()
+        for index, layer in enumerate(aside):
+            wave = np.fft.ifft2(np.fft.fft2(wave) * space) if index else wave
+            wave = wave * np.exp(1j * layer[top : top + 32, left : left + 32])
+        data[number] = np.abs(np.fft.fftshift(np.fft.fft2(wave, norm="ortho"))) ** 2
+    task = objective(
+        data.reshape(13, 13, 32, 32), acquisition, loss="amplitude", slice_thickness=distance
+    )
+    upright = torch.from_numpy(np.stack([slab] * 3)[None].astype(np.float32))
+    parts = {"object": upright, "probe": calibrated(task), "tilt": torch.zeros(2)}
+    minimizer = Minimizer(
+        parts,
+        lambda point: task.evaluate(point, EVERY, learn=("tilt",)),
+        preconditioner(task, parts),
+    )
+    first = task.evaluate(parts, EVERY, learn=()).loss
+    for _ in range(10):
+        value = minimizer.step()
+    np.testing.assert_allclose(minimizer.point["tilt"], 1e3 * lean / distance, atol=0.5)
+    assert value.loss < 0.01 * first
 
 
 def test_curvature_is_that_of_the_patterns(rng):

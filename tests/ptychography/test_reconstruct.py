@@ -6,10 +6,11 @@ import dask.array as da
 import numpy as np
 import pytest
 from atom_scans import ACQUISITION, PLACES, peaks, scan_of_atoms
+from scipy.ndimage import gaussian_filter
 
 pytest.importorskip("torch")
 
-from stem_plugins import MissingCalibrationError, Regularization
+from stem_plugins import MissingCalibrationError, Regularization, ssb
 from stem_plugins import iterative_ptychography as reconstruct
 from stem_plugins.optics import probe
 from stem_plugins.ptychography.metrics import cross_talk, fourier_ring_correlation, half_scans
@@ -306,6 +307,31 @@ def test_the_integrated_centre_of_mass_is_a_first_guess(rotation, flip):
     slope = np.polyfit(smeared.ravel(), image.ravel(), 1)[0]
     assert np.corrcoef(smeared.ravel(), image.ravel())[0, 1] > 0.93
     assert slope == pytest.approx(1, abs=0.1)
+
+
+def test_direct_ptychography_is_a_first_guess():
+    scan = scan_of_atoms(defocus=0, scan_step=0.4, positions=32)
+    direct = np.angle(ssb(scan.data, scan.acquisition))
+    guess = reconstruct(
+        scan.data, scan.acquisition, first_guess="direct", iterations=1, polish=0, filters=1
+    )
+    # Little has been learnt yet: what is seen is the guess.
+    rows, columns = (np.rint(np.arange(32) * 0.4 / pixel).astype(int) for pixel in guess.sampling)
+    image = guess.phase[np.ix_(rows, columns)]
+    assert np.corrcoef(direct.ravel(), image.ravel())[0, 1] > 0.95
+    assert np.polyfit(direct.ravel(), image.ravel(), 1)[0] == pytest.approx(1, abs=0.2)
+    empty = run(scan, iterations=1, first_guess="none")
+    assert guess.losses[0] < 0.9 * empty.losses[0]
+
+
+def test_the_blur_of_the_detector_is_part_of_the_model(atoms):
+    """Patterns that SciPy has blurred."""
+    blurred = gaussian_filter(np.asarray(atoms.data), (0, 0, 1.2, 1.2), mode="wrap")
+    given = {"iterations": 15, "held_out": 0, "probe_prior": "fixed", **PIXELATED}
+    plain = reconstruct(blurred, atoms.acquisition, **given)
+    told = reconstruct(blurred, atoms.acquisition, blur=1.2, **given)
+    assert told.losses[-1] < 0.2 * plain.losses[-1]
+    assert truth_at(told, atoms) > truth_at(plain, atoms)
 
 
 @pytest.mark.parametrize("prior", ["pixelated", "dgp"])
