@@ -141,15 +141,21 @@ def figure(scan: Benchmark, python: str | None, target: Path) -> None:
     for axis, one in zip(axes, curves, strict=True):
         _profiles(axis, one)
     axes[0].set_ylabel("Phase (rad)")
-    below.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+    for axis in axes:
+        axis.legend(frameon=False, fontsize=6, loc="lower center")
     drawing.savefig(target, dpi=120)
     plt.close(drawing)
 
 
 def _similarities(axes: Sequence[Any], curves: Sequence[Curve]) -> None:
     for one in curves:
-        axes[0].semilogx(np.arange(len(one.similarity)) + 1, one.similarity)
+        (line,) = axes[0].semilogx(np.arange(len(one.similarity)) + 1, one.similarity)
         axes[1].semilogx(one.seconds, one.similarity, label=one.name)
+        if one.guess:
+            last = one.guess - 1
+            for axis, place in zip(axes, (one.guess, one.seconds[last]), strict=True):
+                axis.plot(place, one.similarity[last], "o", color=line.get_color())
+            axes[1].plot([], [], "o", color=line.get_color(), label="  the network takes over")
     axes[0].set(xlabel="Iteration", ylabel="Structural similarity")
     axes[1].set(xlabel="CPU time (s, one thread)", ylabel="Structural similarity")
     axes[1].legend(frameon=False)
@@ -168,7 +174,7 @@ def _profiles(axis: Any, one: Curve) -> None:
     shown = [number for number in PROFILES if number < len(one.phases)]
     for number, shade in zip(shown, np.linspace(0.85, 0.3, len(shown)), strict=True):
         phase = one.phases[number - 1]
-        label = f"iteration {number}"
+        label = f"iteration {number}" + (" (guess)" if number <= one.guess else "")
         axis.plot(place, line(phase), color=(0.1, 0.3, shade), alpha=1.15 - shade, label=label)
     axis.set(title=one.name, xlabel="Place (nm)")
 

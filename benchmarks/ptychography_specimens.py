@@ -29,7 +29,7 @@ SIDE, STEP, DETECTOR = 24, 1.6, 64
 MARGIN = 16.0
 
 #: Of two thin layers, for depth [Å], and how many atoms each has.
-LAYER_DISTANCE, LAYER_ATOMS = 100.0, 60
+LAYER_ATOMS = 60
 
 ACQUISITION = Acquisition(
     beam_energy=300,
@@ -146,19 +146,19 @@ def gold_benchmark(seed: int = 2026) -> Benchmark:
     return Benchmark(scan.data, scan.acquisition, atoms, origin)
 
 
-def two_layers(seed: int = 2027) -> tuple[Benchmark, list[Atoms]]:
+def two_layers(distance: float, seed: int = 2027) -> tuple[Benchmark, list[Atoms]]:
     """Scan two thin layers of separate gold atoms, 30 mrad, and return them one by one too."""
     rng = np.random.default_rng(seed)
     side = (SIDE - 1) * STEP / 2 + 2 * MARGIN
     layers = []
-    for height in (2.0, 2.0 + LAYER_DISTANCE):
+    for height in (2.0, 2.0 + distance):
         places = hard_spheres(rng, (1.0, side, side), density=LAYER_ATOMS / side**2, distance=2.5)
         places[:, 0] = height
         layers.append(
             Atoms(
                 np.full(len(places), GOLD),
                 places,
-                (LAYER_DISTANCE + 4.0, side, side),
+                (distance + 4.0, side, side),
                 np.full(len(places), THERMAL[GOLD]),
                 periodic=False,
             )
@@ -182,7 +182,7 @@ def two_layers(seed: int = 2027) -> tuple[Benchmark, list[Atoms]]:
         scan_shape=(SIDE, SIDE),
         detector_shape=(DETECTOR, DETECTOR),
         scan_origin=(MARGIN, MARGIN),
-        slice_thickness=LAYER_DISTANCE / 4,
+        slice_thickness=distance / 4,
         workers=1,
     )
     return Benchmark(scan.data, scan.acquisition, both, (MARGIN, MARGIN)), layers

@@ -3,13 +3,14 @@
 import dask.array as da
 import numpy as np
 import pytest
-from atom_scans import peaks
+from atom_scans import ACQUISITION, peaks
 
 pytest.importorskip("torch")
 
 from stem_plugins import MissingCalibrationError, ssb
 from stem_plugins.rapid_phase_imaging import tiles
 from stem_plugins.rapid_phase_imaging.reconstruct import airpi, grow_airpi, iter_airpi
+from stem_plugins.simulation import simulate_scan, single_atoms
 
 from .conftest import PLACES, SIDE, STEP, atom_scan
 
@@ -210,3 +211,36 @@ def test_patterns_that_are_no_numbers_are_refused(atoms, untaught):
     data[1, 1, 25, 24] = np.nan  # which the first look misses
     with pytest.raises(ValueError, match="NaN or infinite"):
         airpi(data, atoms.acquisition, model=untaught)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_pieces_of_an_image_agree_on_its_mean(untaught, monkeypatch, axis):
+    """Vacuum is as dark in the piece without atoms as beside them in the next one."""
+    places = np.random.default_rng(5).uniform([15, 1], [23, 9], (30, 2))
+    acquisition = ACQUISITION.replace(scan_step=STEP, diffraction_step=1.9, defocus=0.0)
+    scan = simulate_scan(
+        single_atoms([38] * 30, places, extent=(26, 10)),
+        acquisition,
+        scan_shape=(80, 30),
+        detector_shape=(48, 48),
+        seed=2,
+    )
+    data = np.asarray(scan.data)
+    if axis:
+        # The frame of the detector turns with that of the scan.
+        data = np.ascontiguousarray(data.transpose(1, 0, 3, 2))
+    vacuum = []
+    for core in (40, 400):
+        monkeypatch.setattr(tiles, "CORE", core)
+        phase = airpi(data, scan.acquisition, model=untaught, threads=1).phase
+        phase = phase.T if axis else phase
+        # Piece by piece there is an edge after 40 positions, where there is nothing.
+        vacuum.append(phase[76:80].mean() - phase[80:84].mean())
+    assert vacuum[0] == pytest.approx(vacuum[1], abs=0.004)
+    assert len(list(tiles.strips(80))) == 1
+    monkeypatch.setattr(tiles, "CORE", 40)
+    lazy = airpi(
+        da.from_array(data, chunks=(20, 30, -1, -1)), scan.acquisition, model=untaught
+    ).phase.compute()
+    whole = airpi(data, scan.acquisition, model=untaught, threads=1).phase
+    np.testing.assert_allclose(lazy, whole, atol=1e-5)

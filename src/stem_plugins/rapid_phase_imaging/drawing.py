@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.ndimage
@@ -43,12 +43,17 @@ class Strip:
         Of these rows.
     boxes, consistency
         The same of the map of evidence; empty where it was not asked for.
+    head, tail
+        Mean phase of the positions that the strips before and after see, too: no strip knows the
+        mean of the whole scan, but where two overlap they must agree.
     """
 
     rows: slice
     phase: NDArray[np.float32]
     boxes: slice
     consistency: NDArray[np.float32]
+    head: float
+    tail: float
 
 
 def image_shape(data: np.ndarray | da.Array, plan: Plan) -> tuple[int, int]:
@@ -112,7 +117,7 @@ def iter_strips(
     watch = _Watch(plan, rows, callback)
     source = _reduced_rows(data, plan)
     kept = np.empty((0, data.shape[1] // plan.repeat, CELLS + SECTORS), np.float32)
-    top = 0
+    top, offset, before = 0, 0.0, None
     for tile in strips(rows):
         kept, top = kept[tile.seen[0] - top :], tile.seen[0]
         waiting = [kept]
@@ -120,7 +125,11 @@ def iter_strips(
             waiting.append(next(source))
             watch.read(len(waiting[-1]))
         kept = np.concatenate(waiting)
-        yield _draw_strip(kept[: tile.seen[1] - top], tile, plan, watch)
+        strip = _draw_strip(kept[: tile.seen[1] - top], tile, plan, watch)
+        if before is not None:
+            offset += before.tail - strip.head
+        before = strip
+        yield dataclasses.replace(strip, phase=strip.phase + np.float32(offset))
 
 
 def _reduced_rows(data: np.ndarray | da.Array, plan: Plan) -> Iterator[NDArray[np.float32]]:
@@ -146,9 +155,14 @@ def _summed(cells: NDArray[np.float32], repeat: int) -> NDArray[np.float32]:
 def _draw_strip(cells: NDArray[np.float32], row_tile: Tile, plan: Plan, watch: _Watch) -> Strip:
     """Draw the rows of a strip, from the cells of the rows that it sees."""
     drawn = row_tile.drawn[1] - row_tile.drawn[0]
-    parts = []
+    parts: list[NDArray[np.float32]] = []
+    tail = 0.0
     for tile in strips(cells.shape[1]):
         phase = _draw(np.moveaxis(cells[:, slice(*tile.seen)], -1, 0), plan)
+        if tile.before:
+            phase += np.float32(tail - phase[:, : POINTS * tile.before].mean())
+        if tile.after:
+            tail = float(phase[:, -POINTS * tile.after :].mean())
         first, last = (POINTS * (edge - tile.seen[0]) for edge in tile.drawn)
         parts.append(phase[:, first:last])
         watch.drawn(drawn * (tile.drawn[1] - tile.drawn[0]) / cells.shape[1])
@@ -164,6 +178,8 @@ def _draw_strip(cells: NDArray[np.float32], row_tile: Tile, plan: Plan, watch: _
         _resampled(phase, (POINTS * first, POINTS * last), plan),
         slice(*row_tile.drawn),
         consistency,
+        float(phase[: POINTS * row_tile.before].mean()) if row_tile.before else 0.0,
+        float(phase[-POINTS * row_tile.after :].mean()) if row_tile.after else 0.0,
     )
 
 
@@ -227,17 +243,28 @@ def lazy_strips(data: da.Array, plan: Plan) -> tuple[da.Array, da.Array]:
     columns = data.shape[1] // plan.repeat
     wanted = plan.oversample * plan.repeat
 
-    def strip(rows: np.ndarray, tile: Tile) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def strip(rows: np.ndarray, tile: Tile) -> tuple[Any, ...]:
         with torch_threads(1):
             cells = np.concatenate(list(_reduced_rows(rows, plan)))
             drawn = _draw_strip(cells, tile, plan, _Watch(plan, len(cells), None))
-        return drawn.phase, drawn.consistency
+        return drawn.phase, drawn.consistency, drawn.head, drawn.tail
 
     phases, maps = [], []
+    offset: Any = 0.0
+    before: Any = None
     for tile in strips(data.shape[0] // plan.repeat):
         first, last = (edge * plan.repeat for edge in tile.seen)
         rows = tile.drawn[1] - tile.drawn[0]
-        phase, consistency = dask.delayed(strip, pure=False, nout=2)(data[first:last], tile)
-        phases.append(da.from_delayed(phase, (rows * wanted, columns * wanted), np.float32))
+        parts = dask.delayed(strip, pure=False, nout=4)(data[first:last], tile)
+        phase, consistency, head, tail = parts
+        if before is not None:
+            offset = offset + before - head
+        before = tail
+        shifted = dask.delayed(_shifted, pure=True)(phase, offset)
+        phases.append(da.from_delayed(shifted, (rows * wanted, columns * wanted), np.float32))
         maps.append(da.from_delayed(consistency, (rows, columns), np.float32))
     return da.concatenate(phases), da.concatenate(maps)
+
+
+def _shifted(phase: NDArray[np.float32], offset: float) -> NDArray[np.float32]:
+    return phase + np.float32(offset)

@@ -121,7 +121,7 @@ def airpi(
         return_evidence=return_evidence,
         stacklevel=3,
     )
-    if is_lazy(data):
+    if is_lazy(data) and lazy_output is not False:
         return _result(*lazy_strips(data, planned), planned)
     growing = _Growing(data, planned)
     with torch_threads(threads):
@@ -153,7 +153,8 @@ def iter_airpi(
     rows : slice
         Of the image.
     phase : ndarray
-        Of these rows [rad], all columns. The mean is that of direct ptychography, strip by strip.
+        Of these rows [rad], all columns. The first strip has about the mean zero and the others go
+        on from it: nobody knows the mean of the whole before its end.
     """
     planned = plan(
         data,

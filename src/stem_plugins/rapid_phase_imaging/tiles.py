@@ -30,10 +30,14 @@ class Tile:
     ----------
     seen, drawn
         First and last but one row or column, of the scan.
+    before, after
+        How many of the positions that are seen the tiles before and after see, too.
     """
 
     seen: tuple[int, int]
     drawn: tuple[int, int]
+    before: int
+    after: int
 
 
 def strips(size: int) -> Iterator[Tile]:
@@ -46,10 +50,17 @@ def strips(size: int) -> Iterator[Tile]:
 
     Examples
     --------
-    >>> [(tile.seen, tile.drawn) for tile in strips(150)]
-    [((0, 91), (0, 75)), ((59, 150), (75, 150))]
+    >>> [(tile.seen, tile.drawn, tile.before, tile.after) for tile in strips(150)]
+    [((0, 91), (0, 75), 0, 32), ((59, 150), (75, 150), 32, 0)]
     """
     count = max(1, round(size / CORE))
     edges = [size * index // count for index in range(count + 1)]
-    for first, last in itertools.pairwise(edges):
-        yield Tile((max(0, first - MARGIN), min(size, last + MARGIN)), (first, last))
+    seen = [
+        (max(0, first - MARGIN), min(size, last + MARGIN))
+        for first, last in itertools.pairwise(edges)
+    ]
+    for number, drawn in enumerate(itertools.pairwise(edges)):
+        first, last = seen[number]
+        before = seen[number - 1][1] - first if number else 0
+        after = last - seen[number + 1][0] if number + 1 < count else 0
+        yield Tile((first, last), drawn, before, after)
