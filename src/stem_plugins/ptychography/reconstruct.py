@@ -87,10 +87,10 @@ def iterative_ptychography(
         A result, or its file, to go on from, with its own options; `iterations` may be given anew,
         and one that has stopped early goes on, too.
     checkpoint
-        File (``.h5``) that the state is written to every `checkpoint_minutes`, and at the end. One
-        that exists is refused, unless it is the one that is resumed.
+        File (``.h5``) that the state is written to on the way, and at the end. One that exists is
+        refused, unless it is the one that is resumed.
     checkpoint_minutes
-        Between two writings.
+        Between two writings; it is written after the iteration in which they are over.
     overwrite_checkpoint
         Let it replace any file, which stays until the first checkpoint is complete.
     **options
