@@ -116,6 +116,14 @@ def test_a_run_shows_the_calibrated_phase_over_the_scan(viewer, panel, atom, qtb
     assert panel.resume.isEnabled()
 
 
+def test_a_detector_that_stopped_counting_below_its_type_is_said(viewer, panel, atom, qtbot):
+    top = int(atom.data.max() // 2)
+    data = np.minimum(atom.data, top).astype(np.uint16)
+    add(viewer, dataclasses.replace(atom, data=data, largest_count=top))
+    run(panel, qtbot)
+    assert f"at the largest count, {top}" in panel.findings.text()
+
+
 def test_slices_become_a_stack_with_depth(viewer, panel, atom, qtbot, tmp_path):
     add(viewer, atom)
     options = {"slices": 3, "slice_thickness": 8.0, "object_type": "complex", "probe_modes": 2}
