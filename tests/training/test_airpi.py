@@ -15,6 +15,7 @@ from stem_plugins.optics.electrons import wavelength
 from stem_plugins.rapid_phase_imaging.inputs import ScanConditions, scan_inputs
 from stem_plugins.rapid_phase_imaging.planning import load_network
 from stem_plugins.rapid_phase_imaging.spatial_network import SpatialNetwork
+from stem_plugins.rapid_phase_imaging.wave_grid import aberration_phase
 from stem_plugins.simulation import Atoms
 from stem_plugins.training import airpi, airpi_library
 from stem_plugins.training.airpi import AirpiTraining, airpi_loss, train_airpi
@@ -23,7 +24,6 @@ from stem_plugins.training.airpi_library import grow_library, read_scans
 from stem_plugins.training.airpi_scans import (
     SIDE,
     Conditions,
-    aberration_phase,
     clean_scan,
     conditions_like,
     random_conditions,

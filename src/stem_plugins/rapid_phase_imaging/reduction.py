@@ -8,6 +8,7 @@ runs of neighbouring pixels; afterwards a pattern is one pass over these.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numba
 import numpy as np
@@ -39,16 +40,22 @@ class Reduction:
         (n, 4): detector row, first column, column after the last, cell.
     weights
         Part of the counts, (n,).
-    reach
-        Angle, in parts of α, up to which all directions lie on the detector.
+    cells
+        How many there are.
     """
 
     runs: NDArray[np.int32]
     weights: NDArray[np.float32]
-    reach: float
+    cells: int = CELLS + SECTORS
 
 
-def plan_reduction(detector_shape: tuple[int, int], acquisition: Acquisition) -> Reduction:
+def plan_reduction(
+    detector_shape: tuple[int, int],
+    acquisition: Acquisition,
+    *,
+    cell_of: Callable[[NDArray[np.floating]], NDArray[np.int64]] = cell_of,
+    cells: int = CELLS + SECTORS,
+) -> Reduction:
     """Find out which cells the pixels of a detector lie on.
 
     Parameters
@@ -58,6 +65,8 @@ def plan_reduction(detector_shape: tuple[int, int], acquisition: Acquisition) ->
     acquisition
         With `convergence_angle`, `diffraction_step` and `center`; `scan_rotation` and `flip_y` are
         taken as none where unknown.
+    cell_of, cells
+        Number of the cell at angles (..., 2) in parts of α, -1 for none; and how many there are.
     """
     assert acquisition.convergence_angle is not None
     assert acquisition.diffraction_step is not None
@@ -73,9 +82,7 @@ def plan_reduction(detector_shape: tuple[int, int], acquisition: Acquisition) ->
     angles = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1) @ turn.T
     divided = cell_of(angles).reshape(detector_shape[0], parts, detector_shape[1], parts)
     cell = divided.transpose(0, 2, 1, 3).reshape(*detector_shape, parts**2)
-    corners = [abs(one[end]) for one in (rows, columns) for end in (0, -1)]
-    runs, weights = _runs(cell)
-    return Reduction(runs, weights, float(min(corners)))
+    return Reduction(*_runs(cell), cells)
 
 
 def _runs(cell: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -152,7 +159,7 @@ def reduce_patterns(block: np.ndarray, reduction: Reduction) -> NDArray[np.float
     rows, columns, *detector = block.shape
     frames = np.ascontiguousarray(block.reshape(rows * columns, *detector))
     frames = frames.astype(_native(frames.dtype), copy=False)
-    out = np.zeros((rows * columns, CELLS + SECTORS), np.float32)
+    out = np.zeros((rows * columns, reduction.cells), np.float32)
     _reduce(frames, reduction.runs, reduction.weights, out)
     if block.dtype.kind == "f" and not np.isfinite(out).all():
         raise ValueError(

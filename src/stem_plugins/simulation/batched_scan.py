@@ -9,6 +9,7 @@ table of shifted probes serves a whole scan. Waves and transmission functions ar
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -77,11 +78,40 @@ class BatchedScan:
         Tensor
             (n, `WINDOW`, `WINDOW`), pixels of `ANGLE` whose edges meet at angle zero.
         """
+        moved = _moved(self.phases.device, offset)
+        found = [
+            torch.fft.fft2(waves * moved, norm="ortho").abs().square()
+            for waves in self._exit_waves(places, configurations)
+        ]
+        return torch.fft.fftshift(torch.cat(found), dim=(1, 2))
+
+    def mid_plane_waves(self, places: torch.Tensor, configurations: torch.Tensor) -> torch.Tensor:
+        """Compute exit waves, sent back through free space to half the height of the specimen.
+
+        Parameters
+        ----------
+        places, configurations
+            As for `patterns`.
+
+        Returns
+        -------
+        Tensor
+            (n, `WINDOW`, `WINDOW`) complex, pixels of `PIXEL`; the probe stands between the pixels
+            in the middle as its place does between those of the specimen.
+        """
+        back = self._flight(-0.5 * (self.phases.shape[1] - 1))
+        found = [
+            torch.fft.ifft2(torch.fft.fft2(waves) * back)
+            for waves in self._exit_waves(places, configurations)
+        ]
+        return torch.cat(found)
+
+    def _exit_waves(
+        self, places: torch.Tensor, configurations: torch.Tensor
+    ) -> Iterator[torch.Tensor]:
         transmissions = _limited(torch.polar(torch.ones_like(self.phases), self.phases))
         probes = self._probes()
         flight = self._flight()
-        moved = _moved(self.phases.device, offset)
-        found = []
         for part, kinds in zip(places.split(BATCH), configurations.split(BATCH), strict=True):
             pixel = torch.div(part, FRACTIONS, rounding_mode="floor")
             fraction = part - FRACTIONS * pixel
@@ -90,8 +120,7 @@ class BatchedScan:
                 if index:
                     waves = torch.fft.ifft2(torch.fft.fft2(waves) * flight)
                 waves = waves * _windows(transmissions[:, index], kinds, pixel)
-            found.append(torch.fft.fft2(waves * moved, norm="ortho").abs().square())
-        return torch.fft.fftshift(torch.cat(found), dim=(1, 2))
+            yield waves
 
     def _probes(self) -> torch.Tensor:
         """Probes in the middle of the window, for every fraction of a pixel."""
@@ -103,10 +132,10 @@ class BatchedScan:
         waves = torch.fft.ifft2(spectra, norm="ortho")
         return waves / self.aperture.abs().square().sum().sqrt()
 
-    def _flight(self) -> torch.Tensor:
+    def _flight(self, slices: float = 1.0) -> torch.Tensor:
         angle = torch.fft.fftfreq(WINDOW, PIXEL, device=self.phases.device)
         squared = angle[:, None] ** 2 + angle**2
-        phase = -torch.pi * self.slice_distance * squared
+        phase = -torch.pi * slices * self.slice_distance * squared
         return torch.polar((squared <= CUTOFF**2).float(), phase)
 
 

@@ -19,6 +19,7 @@ from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.electrons import wavelength
 from stem_plugins.rapid_phase_imaging.detector_cells import CELLS, FINE, SECTORS, cell_of
 from stem_plugins.rapid_phase_imaging.inputs import ABERRATIONS, conditions_of
+from stem_plugins.rapid_phase_imaging.wave_grid import aberration_phase
 from stem_plugins.simulation.batched_scan import (
     ANGLE,
     CUTOFF,
@@ -36,9 +37,12 @@ __all__ = [
     "SIDE",
     "CleanScan",
     "Conditions",
+    "SimulatedSpecimen",
     "clean_scan",
     "conditions_like",
     "random_conditions",
+    "scan_places",
+    "simulated_specimen",
 ]
 
 Generator = np.random.Generator
@@ -230,9 +234,58 @@ def clean_scan(
     device
         Where waves are computed.
     """
+    specimen = simulated_specimen(conditions, rng, atoms=atoms, device=device)
+    cells = _cells_of_scan(specimen.scan, conditions, rng)
+    phase = _label(specimen.spectrum, specimen.size, conditions)
+    return CleanScan(cells.astype(np.float16), phase, conditions)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SimulatedSpecimen:
+    """A specimen that is ready to be scanned.
+
+    Parameters
+    ----------
+    scan
+        Its slices and the lens.
+    spectrum, size
+        Of the projected phase that is to be found, smeared by thermal motion; and its pixels.
+    """
+
+    scan: BatchedScan
+    spectrum: NDArray[np.complexfloating]
+    size: tuple[int, int]
+
+
+def simulated_specimen(
+    conditions: Conditions,
+    rng: Generator,
+    *,
+    atoms: Atoms | None = None,
+    side: int = SIDE,
+    at_rest: bool = False,
+    device: str = "cpu",
+) -> SimulatedSpecimen:
+    """Compute the slices of a specimen.
+
+    Parameters
+    ----------
+    conditions
+        How it is recorded.
+    rng
+        Source of the specimen and of frozen phonons.
+    atoms
+        The specimen; ``None``: a random one.
+    side
+        Positions along a side.
+    at_rest
+        Whether thermal motion smears the slices, in place of frozen phonons.
+    device
+        Where waves are computed.
+    """
+    pixels = _grid(conditions.step, side)
     if atoms is None:
-        atoms = random_specimen(conditions.extent, rng)
-    pixels = _grid(conditions.step)
+        atoms = random_specimen(pixels * PIXEL * conditions.unit, rng)
     size = (pixels, pixels)
 
     def spectrum(part: Atoms) -> NDArray[np.complex64]:
@@ -242,12 +295,13 @@ def clean_scan(
     slow = _slow_field(size, rng)
     if conditions.configurations:
         count = max(1, min(8, int(atoms.cell[0] / max(SLICE, atoms.cell[0] / 8))))
+        moments = range(1 if at_rest else conditions.configurations)
         phases = np.stack(
             [
                 np.stack(
                     [np.fft.irfft2(one, s=size) for one in map(spectrum, _slices(moved, count))]
                 )
-                for moved in (atoms.displaced(rng) for _ in range(conditions.configurations))
+                for moved in (atoms if at_rest else atoms.displaced(rng) for _ in moments)
             ]
         )
         distance = atoms.cell[0] / count
@@ -261,14 +315,12 @@ def clean_scan(
         apart,
         torch.from_numpy(_aperture(conditions, entrance)).to(device),
     )
-    cells = _cells_of_scan(scan, conditions, rng)
-    phase = _label(smeared + np.fft.rfft2(slow), size, conditions)
-    return CleanScan(cells.astype(np.float16), phase, conditions)
+    return SimulatedSpecimen(scan, smeared + np.fft.rfft2(slow), size)
 
 
-def _grid(step: int) -> int:
+def _grid(step: int, side: int = SIDE) -> int:
     """Pixels of the specimen along a side: all windows, and room for atoms at their edge."""
-    needed = WINDOW + 2 + SIDE * step / FRACTIONS
+    needed = WINDOW + 2 + side * step / FRACTIONS
     return int(8 * np.ceil(needed / 8))
 
 
@@ -298,25 +350,11 @@ def _aperture(conditions: Conditions, entrance: float) -> NDArray[np.complex64]:
     return (disc * np.exp(-1j * chi)).astype(np.complex64)
 
 
-def aberration_phase(
-    y: NDArray[np.floating], x: NDArray[np.floating], aberrations: tuple[complex, ...]
-) -> NDArray[np.floating]:
-    """χ [rad] at angles in parts of α.
-
-    Parameters
-    ----------
-    y, x
-        Angles.
-    aberrations
-        As in `Conditions`.
-    """
-    omega = x + 1j * y
-    radius = np.abs(omega)
-    chi = np.zeros(radius.shape)
-    for (name, fold), value in zip(ABERRATIONS.items(), aberrations, strict=True):
-        order = int(name[1]) + 1
-        chi = chi + (value * radius ** (order - fold) * np.conj(omega) ** fold).real
-    return chi
+def scan_places(step: int, side: int) -> torch.Tensor:
+    """Places of a square of positions as `BatchedScan` takes them, (side², 2)."""
+    line = WINDOW // 2 * FRACTIONS + FRACTIONS + step * np.arange(side)
+    y, x = np.meshgrid(line, line, indexing="ij")
+    return torch.from_numpy(np.stack([y, x], -1).reshape(-1, 2))
 
 
 def _cells_of_scan(
@@ -324,9 +362,7 @@ def _cells_of_scan(
 ) -> NDArray[np.float32]:
     """Sum patterns over cells."""
     device = scan.phases.device
-    line = WINDOW // 2 * FRACTIONS + FRACTIONS + conditions.step * np.arange(SIDE)
-    y, x = np.meshgrid(line, line, indexing="ij")
-    places = torch.from_numpy(np.stack([y, x], -1).reshape(-1, 2)).to(device)
+    places = scan_places(conditions.step, SIDE).to(device)
     kinds = torch.from_numpy(rng.integers(len(scan.phases), size=SIDE**2)).to(device)
     middle = (np.arange(WINDOW) - WINDOW / 2 + 0.5) * ANGLE
     angles = np.stack(np.meshgrid(middle, middle, indexing="ij"), -1)

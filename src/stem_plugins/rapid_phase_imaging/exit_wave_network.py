@@ -1,0 +1,102 @@
+"""The published design of AIRPI: a network that sees 3 × 3 patterns and draws the exit wave.
+
+After T. Friedrich, C.-P. Yu, J. Verbeeck and S. Van Aert (thesis of T. Friedrich, section 4.2.4): a
+U-Net with three convolutions per level, batch normalisation, dropout and two heads, of which one
+corrects the amplitude of the probe and the other its phase.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import nn
+
+__all__ = ["CHANNELS", "EXIT_WAVE_DESIGN", "EXIT_WAVE_VERSION", "FILTERS", "ExitWaveNetwork"]
+
+#: Written into files of weights.
+EXIT_WAVE_DESIGN, EXIT_WAVE_VERSION = "airpi exit wave", 1
+
+#: Nine patterns, and amplitude and phase of the probe.
+CHANNELS = 11
+
+#: Channels of the first level; published are 32.
+FILTERS = 16
+
+#: Levels, convolutions of each, and the part of the channels that training leaves out.
+LEVELS, CONVOLUTIONS, DROPOUT = 3, 3, 0.05
+
+#: Heads begin at next to nothing.
+SMALL = 0.1
+
+#: Powers by which amplitudes are drawn.
+ROOT = 0.2
+
+
+class ExitWaveNetwork(nn.Module):
+    """Find the wave behind the specimen.
+
+    Parameters
+    ----------
+    filters
+        Channels of the first level, doubled at each.
+    """
+
+    def __init__(self, filters: int = FILTERS) -> None:
+        super().__init__()
+        widths = [filters * 2**level for level in range(LEVELS + 1)]
+        self.first = nn.Conv2d(CHANNELS, filters, 3, padding=1)
+        self.down = nn.ModuleList(_convolutions(width, width) for width in widths[:-1])
+        self.coarser = nn.ModuleList(
+            nn.Conv2d(width, wider, 2, stride=2) for width, wider in itertools.pairwise(widths)
+        )
+        self.finer = nn.ModuleList(
+            nn.ConvTranspose2d(wider, width, 2, stride=2)
+            for width, wider in itertools.pairwise(widths)
+        )
+        self.up = nn.ModuleList(_convolutions(2 * width, width) for width in widths[:-1])
+        self.amplitude = nn.Conv2d(filters, 1, 3, padding=1)
+        self.phase = nn.Conv2d(filters, 1, 3, padding=1)
+        self.scales = nn.Parameter(torch.full((2,), SMALL))
+
+    def forward(self, channels: torch.Tensor, probe: torch.Tensor) -> torch.Tensor:
+        """Return the waves.
+
+        Parameters
+        ----------
+        channels
+            (n, `CHANNELS`, 64, 64), as `stem_plugins.rapid_phase_imaging.exit_wave_inputs` makes
+            them.
+        probe
+            Wave at half the height of the specimen, (n, 64, 64) or (64, 64) complex.
+
+        Returns
+        -------
+        Tensor
+            (n, 64, 64) complex, in the unit of the probe.
+        """
+        image = self.first(channels)
+        kept = []
+        for level, coarser in zip(self.down, self.coarser, strict=True):
+            image = level(image)
+            kept.append(image)
+            image = coarser(image)
+        for number in reversed(range(LEVELS)):
+            image = self.up[number](torch.cat([self.finer[number](image), kept[number]], dim=1))
+        # Amplitudes in parts of the probe's highest, so that their fifth roots are near one.
+        highest = probe.abs().amax(dim=(-2, -1), keepdim=True)
+        root = (probe.abs() / highest) ** ROOT + self.amplitude(image)[:, 0] * self.scales[0]
+        phase = torch.angle(probe) + self.phase(image)[:, 0] * self.scales[1]
+        return torch.polar(highest * root.clamp_min(0) ** (1 / ROOT), phase)
+
+
+def _convolutions(inputs: int, width: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for number in range(CONVOLUTIONS):
+        layers += [
+            nn.Conv2d(width if number else inputs, width, 3, padding=1),
+            nn.BatchNorm2d(width),
+            nn.SiLU(),
+            nn.Dropout2d(DROPOUT),
+        ]
+    return nn.Sequential(*layers)
