@@ -19,6 +19,7 @@ import argparse
 import dataclasses
 import itertools
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,17 +90,22 @@ def limited(truth: np.ndarray, semi_angles: float) -> NDArray[np.float64]:
     return scipy.fft.ifft2(scipy.fft.fft2(truth) * kept).real
 
 
-def print_atoms(model: str) -> None:
-    rows, columns = 2, 5
+def atoms_in_vacuum(elements: Sequence[int]) -> tuple[Specimen, list[list[float]]]:
+    """A scan over single atoms in two rows, without noise, and their places [Å]."""
+    rows, columns = 2, len(elements) // 2
     places = [
         [MARGIN + APART * row, MARGIN + APART * column]
         for row in range(rows)
         for column in range(columns)
     ]
-    atoms = single_atoms(ELEMENTS, places, extent=(rows * APART, columns * APART))
+    atoms = single_atoms(elements, places, extent=(rows * APART, columns * APART))
     atoms = dataclasses.replace(atoms, displacements=np.full(len(atoms), MOTION))
     shape = (round(rows * APART / STEP), round(columns * APART / STEP))
-    scan = recorded(atoms, shape, 0.0)
+    return recorded(atoms, shape, 0.0), places
+
+
+def print_atoms(model: str) -> None:
+    scan, places = atoms_in_vacuum(ELEMENTS)
     print("\nsingle atoms, 300 kV, 20 mrad: peak of the phase over its surroundings [rad]")
     print("Z         " + "".join(f"{number:7d}" for number in ELEMENTS) + "   Spearman  worst")
     peaks = {}
@@ -110,7 +116,7 @@ def print_atoms(model: str) -> None:
         ("direct", direct(scan.patterns)),
         ("iCOM", finer(icom(scan.patterns))),
     ):
-        peaks[name] = np.array([_peak(image, place) for place in places])
+        peaks[name] = np.array([peak(image, place) for place in places])
         rank = scipy.stats.spearmanr(peaks[name], peaks["true"])[0]
         off = peaks[name] / peaks["true" if name.startswith("true") else "true, to 3 α"] - 1
         values = "".join(f"{one:7.3f}" for one in peaks[name])
@@ -122,7 +128,8 @@ def icom(data: np.ndarray) -> np.ndarray:
     return stem.icom(stem.vector_field(com, ACQUISITION).vectors, scan_step=STEP)
 
 
-def _peak(image: np.ndarray, place: list[float]) -> float:
+def peak(image: np.ndarray, place: list[float]) -> float:
+    """Height of an atom over its surroundings."""
     row, column = (round(one / (STEP / 2)) for one in place)
     reach = round(APART / STEP)
     part = image[max(0, row - reach) : row + reach, max(0, column - reach) : column + reach]

@@ -43,6 +43,33 @@ def probe_coverage(
     assert acquisition.convergence_angle is not None
     assert acquisition.scan_step is not None
     unit = wavelength(acquisition.beam_energy) / (acquisition.convergence_angle * 1e-3)
+    # Far from the edges everything repeats from step to step: a small scan has it all.
+    reach = [math.ceil(REACH * unit / step) for step in acquisition.scan_step]
+    places = [_small_index(size // oversample, far) for size, far in zip(shape, reach, strict=True)]
+    small = _covered((int(places[0].max()) + 1, int(places[1].max()) + 1), acquisition, oversample)
+    rows, columns = (
+        (index[:, None] * oversample + np.arange(oversample)).reshape(-1) for index in places
+    )
+    return small[rows[:, None], columns]
+
+
+def _small_index(size: int, reach: int) -> NDArray[np.int64]:
+    """Positions of a scan as those of a small one that are covered alike."""
+    index = np.arange(size)
+    most = 2 * reach + 1
+    if size <= most:
+        return index
+    return np.where(index < reach, index, np.maximum(reach, index - size + most))
+
+
+def _covered(
+    positions: tuple[int, int], acquisition: Acquisition, oversample: int
+) -> NDArray[np.float32]:
+    assert acquisition.beam_energy is not None
+    assert acquisition.convergence_angle is not None
+    assert acquisition.scan_step is not None
+    unit = wavelength(acquisition.beam_energy) / (acquisition.convergence_angle * 1e-3)
+    shape = [count * oversample for count in positions]
     # Fine enough for the probe, which has frequencies up to 1/unit.
     finer = math.ceil(max(acquisition.scan_step) / oversample / (FINEST * unit))
     points = oversample * finer

@@ -20,8 +20,8 @@ EXIT_WAVE_DESIGN, EXIT_WAVE_VERSION = "airpi exit wave", 1
 #: Nine patterns, and amplitude and phase of the probe.
 CHANNELS = 11
 
-#: Channels of the first level; published are 32.
-FILTERS = 16
+#: Channels of the first level, as published.
+FILTERS = 32
 
 #: Levels, convolutions of each, and the part of the channels that training leaves out.
 LEVELS, CONVOLUTIONS, DROPOUT = 3, 3, 0.05
@@ -45,13 +45,16 @@ class ExitWaveNetwork(nn.Module):
     def __init__(self, filters: int = FILTERS) -> None:
         super().__init__()
         widths = [filters * 2**level for level in range(LEVELS + 1)]
-        self.first = nn.Conv2d(CHANNELS, filters, 3, padding=1)
+        self.first = _followed(nn.Conv2d(CHANNELS, filters, 3, padding=1), filters)
         self.down = nn.ModuleList(_convolutions(width, width) for width in widths[:-1])
         self.coarser = nn.ModuleList(
-            nn.Conv2d(width, wider, 2, stride=2) for width, wider in itertools.pairwise(widths)
+            _followed(nn.Conv2d(width, wider, 3, stride=2, padding=1), wider)
+            for width, wider in itertools.pairwise(widths)
         )
         self.finer = nn.ModuleList(
-            nn.ConvTranspose2d(wider, width, 2, stride=2)
+            _followed(
+                nn.ConvTranspose2d(wider, width, 3, stride=2, padding=1, output_padding=1), width
+            )
             for width, wider in itertools.pairwise(widths)
         )
         self.up = nn.ModuleList(_convolutions(2 * width, width) for width in widths[:-1])
@@ -90,13 +93,14 @@ class ExitWaveNetwork(nn.Module):
         return torch.polar(highest * root.clamp_min(0) ** (1 / ROOT), phase)
 
 
+def _followed(convolution: nn.Module, width: int) -> nn.Sequential:
+    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.SiLU(), nn.Dropout2d(DROPOUT))
+
+
 def _convolutions(inputs: int, width: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for number in range(CONVOLUTIONS):
-        layers += [
-            nn.Conv2d(width if number else inputs, width, 3, padding=1),
-            nn.BatchNorm2d(width),
-            nn.SiLU(),
-            nn.Dropout2d(DROPOUT),
-        ]
-    return nn.Sequential(*layers)
+    return nn.Sequential(
+        *(
+            _followed(nn.Conv2d(width if number else inputs, width, 3, padding=1), width)
+            for number in range(CONVOLUTIONS)
+        )
+    )

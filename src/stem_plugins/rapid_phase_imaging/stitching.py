@@ -23,6 +23,9 @@ __all__ = ["Stitcher"]
 #: The product of two waves has twice their frequencies.
 FINER = 2
 
+#: Pixels around which a spline looks at.
+SPLINE = 16
+
 #: Part of the probe's highest intensity below which it says nothing.
 DARK = 0.1
 
@@ -124,7 +127,7 @@ class Stitcher:
         """
         y = self._margin + np.arange(rows[0] * points, rows[1] * points) * self._step[0] / points
         x = self._margin + np.arange(self.shape[1] * points) * self._step[1] / points
-        first, last = int(y[0]) - 4, int(y[-1]) + 6
+        first, last = int(y[0]) - SPLINE, int(y[-1]) + SPLINE
         grid = np.meshgrid(y - max(first, 0), x, indexing="ij")
         part = slice(max(first, 0), last)
         real, imaginary, light = (
