@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/ptychography_large.py FOLDER
 
 Writes a zarr of 362 × 362 patterns of 256 × 256 pixels (uint16, 17 GB uncompressed) into FOLDER,
-patterns of a small simulated scan again and again, and reads every twentieth of them in two
+patterns of a small simulated scan again and again, and reads every fiftieth of them in two
 pixelated iterations and one of the network, and every hundredth in the first guess and two
 iterations as `dgp` does by itself. The memory is the largest resident set of the process so far.
 """
@@ -68,8 +68,8 @@ def main() -> None:
     share = np.random.default_rng(0).random((SIDE, SIDE))
     start, wall = time.process_time(), time.monotonic()
     for name, part, options in (
-        ("pixelated", 0.05, {"prior": "pixelated", "iterations": 2, "held_out": 0}),
-        ("dgp", 0.05, {"first_guess": "none", "iterations": 1, "held_out": 0}),
+        ("pixelated", 0.02, {"prior": "pixelated", "iterations": 2, "held_out": 0}),
+        ("dgp", 0.02, {"first_guess": "none", "iterations": 1, "held_out": 0}),
         ("dgp with its first guess", 0.01, {"iterations": 2}),
     ):
         result = stem.iterative_ptychography(

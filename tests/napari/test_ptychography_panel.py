@@ -12,13 +12,16 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtGui import QCloseEvent, QGuiApplication
 from qtpy.QtWidgets import QApplication, QFileDialog
+from scipy import ndimage
 
 from stem_plugins import Acquisition
+from stem_plugins.imaging.center_of_mass import scan_frame_matrix
 from stem_plugins.io import Scan
 from stem_plugins.io.image_files import read_images
 from stem_plugins.napari import ptychography_model
 from stem_plugins.napari.layers import acquisition_of, image_layer, scan_layer
 from stem_plugins.napari.planes import add_image_over_scan, flat_image, show_images, show_patterns
+from stem_plugins.napari.ptychography_layers import probe_layer
 from stem_plugins.napari.ptychography_model import (
     PtychographySettings,
     Reconstruction,
@@ -112,6 +115,17 @@ def test_a_run_shows_the_calibrated_phase_over_the_scan(viewer, panel, atom, qtb
     place = np.unravel_index(flat_image(phase).argmax(), flat_image(phase).shape)
     np.testing.assert_allclose(np.array(place) * phase.scale[:2], (0.6, 0.7), atol=0.05)
     assert not layer.visible
+    # The probe lies amid the phase, to be shown by its eye.
+    probe = viewer.layers["Pixelated probe"]
+    assert not probe.visible
+    assert phase.visible
+    np.testing.assert_allclose(flat_image(probe), np.abs(expected.probe[0]), atol=1e-5)
+    np.testing.assert_allclose(probe.scale[:2], np.array(expected.probe_sampling) / 10)
+    light = np.array(ndimage.center_of_mass(flat_image(probe) ** 2))
+    middle = np.array(expected.phase.shape) / 2 * phase.scale[:2]
+    np.testing.assert_allclose(
+        light * probe.scale[:2] + probe.translate[:2], middle, atol=probe.scale[0]
+    )
     assert panel.chosen.text().startswith("Chosen: loss ")
     assert panel.resume.isEnabled()
 
@@ -122,6 +136,26 @@ def test_a_detector_that_stopped_counting_below_its_type_is_said(viewer, panel, 
     add(viewer, dataclasses.replace(atom, data=data, largest_count=top))
     run(panel, qtbot)
     assert f"at the largest count, {top}" in panel.findings.text()
+
+
+@pytest.mark.parametrize(
+    ("rotation", "flip_y", "place"),
+    [(0.0, False, (0, 5)), (90.0, False, (5, 0)), (0.0, True, (0, 5)), (-90.0, True, (-5, 0))],
+)
+def test_the_probe_is_turned_into_the_frame_of_the_scan(atom, rotation, flip_y, place):
+    result = reference(atom, prior="pixelated", iterations=1)
+    probe = np.zeros_like(result.probe)
+    middle = np.array(probe.shape[1:]) // 2
+    probe[0, middle[0], middle[1] + 5] = 1
+    acquisition = result.acquisition.replace(scan_rotation=rotation, flip_y=flip_y)
+    turned = dataclasses.replace(result, probe=probe, acquisition=acquisition)
+    image, options, _ = probe_layer(turned, "probe")
+    found = np.unravel_index(image.argmax(), image.shape)
+    assert tuple(np.array(found) - middle) == place
+    # As vectors from the detector to the scan are turned elsewhere.
+    matrix = scan_frame_matrix(rotation, flip_y)
+    np.testing.assert_allclose(matrix @ (0, 5), place, atol=1e-9)
+    assert not options["visible"]
 
 
 def test_slices_become_a_stack_with_depth(viewer, panel, atom, qtbot, tmp_path):

@@ -177,7 +177,7 @@ def add_image_over_scan(viewer: ViewerModel, layer_data: LayerData, scan: Any = 
         show_images(viewer)
         layer_data = join(viewer, on_scan_plane(layer_data, tuple(scan.data.shape[2:])))
     layer = viewer.add_layer(Layer.create(*layer_data))
-    if over_scan:
+    if over_scan and layer.visible:
         _bring_into_view(viewer, layer)
     return layer
 

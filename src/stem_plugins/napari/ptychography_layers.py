@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
-from stem_plugins.napari.axes import AXIS_LABELS
+from stem_plugins.imaging.center_of_mass import scan_frame_matrix
+from stem_plugins.napari.axes import AXIS_LABELS, ORIGIN
 from stem_plugins.napari.contrast import image_limits
 from stem_plugins.napari.image_layers import DEPTH
 from stem_plugins.napari.layers import LayerData
@@ -15,7 +17,7 @@ from stem_plugins.optics.acquisition import Acquisition
 if TYPE_CHECKING:
     from stem_plugins.ptychography.result import PtychographyResult
 
-__all__ = ["images_of", "layer_acquisition", "parameters_of", "slices_layer"]
+__all__ = ["images_of", "layer_acquisition", "parameters_of", "probe_layer", "slices_layer"]
 
 ANGSTROM_PER_NM = 10.0
 
@@ -82,3 +84,45 @@ def slices_layer(result: PtychographyResult, name: str) -> LayerData:
         },
     }
     return np.array(result.slices), options, "image"
+
+
+def probe_layer(result: PtychographyResult, name: str) -> LayerData:
+    """Layer of the probe's amplitude, turned into the frame of the scan, amid the phase.
+
+    Parameters
+    ----------
+    result
+        Whose modes are taken together.
+    name
+        Of the layer.
+
+    Returns
+    -------
+    tuple
+        Layer data for napari, (y, x), in nm; the layer is hidden at first.
+    """
+    amplitude = np.sqrt(np.sum(np.abs(result.probe) ** 2, axis=0))
+    pixel = np.array(result.probe_sampling)
+    known = result.acquisition
+    turn = scan_frame_matrix(known.scan_rotation or 0.0, bool(known.flip_y))
+    # From pixels of the layer back to those of the detector's frame.
+    back = np.linalg.inv(turn) * pixel / pixel[:, None]
+    middle = np.array(amplitude.shape) // 2
+    image = ndimage.affine_transform(amplitude, back, middle - back @ middle, order=1)
+    origin = np.array(result.phase.shape) / 2 * result.sampling / pixel - middle
+    options = {
+        "name": name,
+        "scale": tuple(pixel / ANGSTROM_PER_NM),
+        "translate": tuple(origin * pixel / ANGSTROM_PER_NM),
+        "units": ("nm",) * 2,
+        "axis_labels": AXIS_LABELS[:2],
+        "contrast_limits": image_limits(image),
+        "visible": False,
+        "metadata": {
+            "acquisition": known.replace(scan_step=result.probe_sampling),
+            ORIGIN: tuple(origin),
+            "unit": "",
+            "parameters": parameters_of(result),
+        },
+    }
+    return image.astype(np.float32), options, "image"

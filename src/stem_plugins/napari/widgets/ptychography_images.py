@@ -8,6 +8,7 @@ from stem_plugins.napari.ptychography_layers import (
     images_of,
     layer_acquisition,
     parameters_of,
+    probe_layer,
     slices_layer,
 )
 from stem_plugins.napari.widgets.run_images import RunImages
@@ -35,7 +36,7 @@ def title_of(result: PtychographyResult, name: str) -> str:
 
 
 class ReconstructionImages(RunImages):
-    """Show phase, absorption and slices of one run after the other."""
+    """Show phase, absorption, slices and probe of one run after the other."""
 
     def show(self, result: PtychographyResult, scan: Any) -> None:
         """Show a result in its layers; those that a user has removed stay away.
@@ -48,6 +49,10 @@ class ReconstructionImages(RunImages):
             Layer of the scan.
         """
         acquisition, parameters = layer_acquisition(result), parameters_of(result)
+        # First, so that it lies below.
+        title = title_of(result, "probe")
+        if title not in self.unwanted:
+            self.results.show_layer(title, probe_layer(result, title), scan)
         for name, (image, unit) in images_of(result).items():
             title = title_of(result, name)
             if title not in self.unwanted:
