@@ -103,6 +103,7 @@ def test_results_are_not_overwritten_unasked(works, fails, gold, out):
         (("--convergence-angle", 12), "One of the two is wrong"),
         (("--defocus", 20000), "outside the range.*--force images it"),
         (("--model", "missing.safetensors"), "missing.safetensors"),
+        (("--model", "tk_r_em:hrstem"), "AIRPI has no model"),
         (("--box", 9), "at least 36"),
         (("--center", 400, 3), "400"),
         (("--device", "toaster"), "toaster"),

@@ -14,9 +14,9 @@ from pathlib import Path
 from stem_plugins.models.weights_file import Weights, read_weights, weights_header
 
 __all__ = [
-    "AIRPI_DEFAULT",
     "PUBLISHED",
     "data_folder",
+    "find_airpi_weights",
     "find_weights",
     "list_weights",
     "load_weights",
@@ -26,7 +26,7 @@ __all__ = [
 SHIPPED = {"default": Path(__file__).with_name("restore_default.safetensors")}
 
 #: The network of `stem_plugins.airpi`, whose ``"default"`` is another one than that of restoration.
-AIRPI_DEFAULT = Path(__file__).with_name("airpi_default.safetensors")
+_AIRPI_DEFAULT = Path(__file__).with_name("airpi_default.safetensors")
 
 #: The published networks: high (hr) and low (lr) resolution, of three kinds of microscope.
 PUBLISHED = tuple(
@@ -130,6 +130,36 @@ def find_weights(name_or_path: str | Path) -> Path:
     raise ValueError(
         f"There is no model {text!r}. Known are {known}, or give the path of a .safetensors file."
     )
+
+
+def find_airpi_weights(name_or_path: str | Path) -> Path:
+    """Find the file of a network of `stem_plugins.airpi`.
+
+    Parameters
+    ----------
+    name_or_path
+        ``"default"``, or the path of a ``.safetensors`` file.
+
+    Returns
+    -------
+    pathlib.Path
+        A file that exists; nothing in it has been read.
+
+    Raises
+    ------
+    FileNotFoundError
+        It is not there.
+    ValueError
+        There is no such model.
+    """
+    if str(name_or_path) == "default":
+        return find_weights(_AIRPI_DEFAULT)
+    if not isinstance(name_or_path, Path) and Path(name_or_path).suffix != ".safetensors":
+        raise ValueError(
+            f"AIRPI has no model {name_or_path!r}. Give 'default', or the path of a .safetensors "
+            "file of stem-plugins train airpi."
+        )
+    return find_weights(name_or_path)
 
 
 def load_weights(name_or_path: str | Path, *, designs: Mapping[str, int] | None = None) -> Weights:

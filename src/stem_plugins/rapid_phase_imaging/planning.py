@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from stem_plugins.lazy.processors import torch_device
-from stem_plugins.models import check_tensors, find_weights, load_weights
-from stem_plugins.models.registry import AIRPI_DEFAULT
+from stem_plugins.models import check_tensors, load_weights
+from stem_plugins.models.registry import find_airpi_weights
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.rapid_phase_imaging.checks import survey
 from stem_plugins.rapid_phase_imaging.consistency import Comparison, plan_comparison
@@ -124,7 +124,7 @@ def plan(
     _check_counts(repeat=repeat, oversample=oversample)
     seen = survey(data, acquisition, force=force, stacklevel=stacklevel + 1)
     device = torch_device(device)
-    path = find_weights(AIRPI_DEFAULT if str(model) == "default" else model)
+    path = find_airpi_weights(model)
     network = load_network(path, path.stat().st_mtime_ns, device)
     alone = conditions_of(seen.acquisition, 1, seen.electrons)
     notes = []

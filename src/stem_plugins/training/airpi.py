@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from stem_plugins.models import find_weights
-from stem_plugins.models.registry import AIRPI_DEFAULT
+from stem_plugins.models.registry import find_airpi_weights
 from stem_plugins.rapid_phase_imaging.spatial_network import DESIGN, DESIGN_VERSION, SpatialNetwork
 from stem_plugins.training.airpi_examples import DOSES, Example, examples
 from stem_plugins.training.airpi_validation import (
@@ -168,8 +167,7 @@ def train_airpi(
     )
     state = State(network, averaged, optimizer)
     if not load_checkpoint(state, folder, settings.device) and start_from is not None:
-        name = find_weights(AIRPI_DEFAULT if str(start_from) == "default" else start_from)
-        start_from_weights(state, name, {DESIGN: DESIGN_VERSION})
+        start_from_weights(state, find_airpi_weights(start_from), {DESIGN: DESIGN_VERSION})
     scans = None if validation is None else read_validation(validation)
     yield from train(
         state,
