@@ -1,5 +1,7 @@
 """Directive ``benchmark-tables``: the printed tables beside the page, as the scripts wrote them."""
 
+import ast
+import textwrap
 from pathlib import Path
 
 from docutils import nodes
@@ -21,10 +23,23 @@ class BenchmarkTables(SphinxDirective):
         title = path.stem.replace("_", " ").capitalize()
         section = nodes.section(ids=[nodes.make_id(title)], names=[title])
         section += nodes.title("", title)
-        command = nodes.literal("", f"python benchmarks/{path.stem}.py")
-        section += nodes.paragraph("", "Printed by ", command, nodes.Text(":"))
+        script = path.parents[2] / "benchmarks" / f"{path.stem}.py"
+        self.env.note_dependency(str(script))
+        section += self._told(script)
         section += nodes.literal_block("", path.read_text(encoding="utf-8"), language="none")
         return section
+
+    @staticmethod
+    def _told(script: Path) -> list[nodes.Node]:
+        """What a script says of itself: paragraphs, and commands, which are indented."""
+        words = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
+        found: list[nodes.Node] = []
+        for part in words.split("\n\n"):
+            if part.startswith("    "):
+                found.append(nodes.literal_block("", textwrap.dedent(part), language="none"))
+            else:
+                found.append(nodes.paragraph("", " ".join(part.split())))
+        return found
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
