@@ -2,7 +2,7 @@
 
     python docs/compared_airpi.py [--model FILE] [--keep FOLDER]
 
-Two pictures go to ``docs/images``: ``compared-airpi.png``, the twisted bilayer of MoS₂ at four doses
+Two pictures go to ``docs/images``: ``compared-airpi.png``, a twisted bilayer of MoS₂ at four doses
 (fig. 4.11) with its spectrum (fig. 4.5), and ``airpi-atoms-and-steps.png``, single atoms (fig. 4.9)
 and steps of the scan (fig. 4.7). Specimens and other methods are those of ``benchmarks/airpi.py``.
 """

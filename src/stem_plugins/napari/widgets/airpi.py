@@ -8,7 +8,7 @@ from qtpy.QtCore import QSize, QTimer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
 
-from stem_plugins.models import find_weights
+from stem_plugins.models.registry import find_airpi_weights
 from stem_plugins.napari.airpi_code import python_code
 from stem_plugins.napari.airpi_layers import evidence_layers, phase_layer
 from stem_plugins.napari.airpi_model import (
@@ -122,7 +122,7 @@ class AirpiPanel(QWidget):
         self.say("")
         if name != "default":
             try:
-                find_weights(name)
+                find_airpi_weights(name)
             except (OSError, ValueError) as error:
                 self.say(words_of(error))
 
