@@ -240,6 +240,10 @@ def _one_step(
         pairs = zip(state.averaged.parameters(), state.network.parameters(), strict=True)
         for slow, new in pairs:
             slow.lerp_(new, 1 - memory)
+        # What batch normalisation has seen is an average itself.
+        seen = zip(state.averaged.buffers(), state.network.buffers(), strict=True)
+        for kept, latest in seen:
+            kept.copy_(latest)
     return float(loss.detach())
 
 
@@ -300,6 +304,7 @@ def export_average(
     tensors = {
         name: value.detach().cpu().contiguous().numpy().astype(np.float16)
         for name, value in (state.best or state.averaged.state_dict()).items()
+        if value.is_floating_point()  # counts of batches are of no use to anybody
     }
     told = {"steps": state.step, "seconds": round(state.seconds), **details}
     told["licence"] = "GPL-3.0-or-later"
