@@ -31,7 +31,7 @@ from ptychography import HEADER, QUANTEM, Curve, ours, quantem
 from ptychography_specimens import Benchmark, gold_benchmark
 from torch import nn
 
-from stem_plugins.ptychography import generative_solver, run
+from stem_plugins.ptychography import generative_solver, stages
 from stem_plugins.ptychography.generators import Generator
 
 PARTS = ("figure", "beginnings", "precision")
@@ -96,7 +96,7 @@ def beginnings(scan: Benchmark) -> None:
             for seed in SEEDS:
                 with (
                     mock.patch.object(generative_solver, "Generator", kind),
-                    mock.patch.object(run, "GeneratorSettings", settings),
+                    mock.patch.object(stages, "GeneratorSettings", settings),
                 ):
                     options = {"first_guess": guess, "seed": seed, "iterations": 60}
                     print(ours(name, scan, scan.counts(dose), **options).row(), flush=True)
