@@ -1,4 +1,4 @@
-"""How fast AIRPI is, and that its memory does not grow with the scan.
+"""How fast AIRPI is, and how much memory it takes.
 
     OMP_NUM_THREADS=1 python benchmarks/airpi_speed.py --folder FOLDER
 
