@@ -80,9 +80,10 @@ def test_lazy_signals_give_the_same(signal):
 def test_a_reversed_scan_gives_the_reversed_image(signal):
     ahead, back = (one.airpi(**SAID).phase for one in (signal, signal.inav[::-1]))
     assert back.axes_manager["x"].scale == -ahead.axes_manager["x"].scale
-    # The points halfway between positions lie on the other side.
+    # The points halfway between positions lie on the other side; a network knows no mirrors.
     turned = back.data[:, ::-1]
-    assert np.corrcoef(turned[:, 1:].ravel(), ahead.data[:, :-1].ravel())[0, 1] > 0.99
+    assert np.corrcoef(turned[:, 1:].ravel(), ahead.data[:, :-1].ravel())[0, 1] > 0.97
+    assert np.corrcoef(back.data[:, 1:].ravel(), ahead.data[:, :-1].ravel())[0, 1] < 0.6
 
 
 def test_missing_calibration_and_unknown_rotation_are_said(signal):
