@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stem_plugins.cli.options import (
     add_acquisition_options,
     add_reading_options,
+    add_scan_and_folder,
     open_scan,
     whole_number,
 )
@@ -46,15 +47,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
             "  stem-plugins airpi scan.mib -o phase --evidence"
         ),
     )
-    parser.add_argument(
-        "file", type=Path, metavar="FILE", help=".mib, .hspy, .zspy, .h5, .npz, .dm4, .blo, …"
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="where results go"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace results of an earlier run"
-    )
+    add_scan_and_folder(parser)
     _add_image_options(parser)
     add_reading_options(parser)
     add_acquisition_options(parser, can_estimate=True)
@@ -167,8 +160,7 @@ def _save(
     acquisition: Acquisition,
     notes: list[str],
 ) -> None:
-    from stem_plugins.cli.messages import warning
-    from stem_plugins.cli.record import earlier_images, record_text, run_record
+    from stem_plugins.cli.record import earlier_images, record_text, run_record, warn_of_earlier
     from stem_plugins.io.images import plain_values, save_image
     from stem_plugins.io.output_files import complete_or_nothing
 
@@ -195,8 +187,4 @@ def _save(
         units = {name: kinds[name][3] for name, _ in plan}
         text = record_text(made_by, notes, acquisition, units, earlier=earlier, parameters=chosen)
         parts[-1].write_text(text, encoding="utf-8")
-    if earlier:
-        warning(
-            f"{arguments.output} still holds images of an earlier run, which this one did not "
-            f"write and {record.name} does not describe: {', '.join(earlier)}"
-        )
+    warn_of_earlier(record, earlier, "images")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from stem_plugins.cli.options import (
     add_acquisition_options,
     add_reading_options,
+    add_scan_and_folder,
     open_scan,
     positive_number,
     whole_number,
@@ -60,15 +61,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
             "  stem-plugins dgp scan.mib -o phase --resume --iterations 200"
         ),
     )
-    parser.add_argument(
-        "file", type=Path, metavar="FILE", help=".mib, .hspy, .zspy, .h5, .npz, .dm4, .blo, …"
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="where results go"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace results of an earlier run"
-    )
+    add_scan_and_folder(parser)
     _add_model_options(parser)
     _add_run_options(parser)
     add_reading_options(parser)

@@ -57,8 +57,7 @@ def save_results(
     str
         What lies where, for the user.
     """
-    from stem_plugins.cli.messages import warning
-    from stem_plugins.cli.record import earlier_images, record_text, run_record
+    from stem_plugins.cli.record import earlier_images, record_text, run_record, warn_of_earlier
     from stem_plugins.io.images import plain_values, save_image
     from stem_plugins.io.output_files import complete_or_nothing
 
@@ -92,11 +91,7 @@ def save_results(
             made_by, notes, result.acquisition, units, earlier=earlier, parameters=settings
         )
         parts[-1].write_text(text, encoding="utf-8")
-    if earlier:
-        warning(
-            f"{folder} still holds results of an earlier run, which this one did not write and "
-            f"{record.name} does not describe: {', '.join(earlier)}"
-        )
+    warn_of_earlier(record, earlier, "results")
     sizes = f"{result.sampling[0]:.3g} × {result.sampling[1]:.3g} Å"
     names = ", ".join(f"{name} [{unit}]" for name, unit in units.items() if unit != "1")
     return f"{folder}: {stem}_… {names}, probe, pixels of {sizes}; {stem}.h5 holds everything"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add_acquisition_options",
     "add_reading_options",
+    "add_scan_and_folder",
     "attach_numbers",
     "given_acquisition",
     "open_scan",
@@ -71,6 +72,25 @@ def attach_numbers(words: Sequence[str]) -> list[str]:
             tied.append(word)
             room = MOST_NUMBERS.get(word, 0)
     return tied
+
+
+def add_scan_and_folder(parser: argparse.ArgumentParser) -> None:
+    """Add what is read, and where results go.
+
+    Parameters
+    ----------
+    parser
+        The parser of a command.
+    """
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help=".mib, .hspy, .zspy, .h5, .npz, .dm4, .blo, …"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="where results go"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace results of an earlier run"
+    )
 
 
 def add_reading_options(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ import stem_plugins
 if TYPE_CHECKING:
     from stem_plugins.optics.acquisition import Acquisition
 
-__all__ = ["earlier_images", "record_text", "run_record"]
+__all__ = ["earlier_images", "record_text", "run_record", "warn_of_earlier"]
 
 #: Key of a record under which images of earlier runs are kept.
 EARLIER = "images_of_earlier_runs"
@@ -69,6 +69,27 @@ def earlier_images(record: Path, written: Collection[Path], formats: Sequence[st
         for name in set(names) - new
         if Path(name).name == name and (record.parent / name).exists()
     )
+
+
+def warn_of_earlier(record: Path, earlier: Sequence[str], what: str) -> None:
+    """Say which files of an earlier run are left beside a record that does not describe them.
+
+    Parameters
+    ----------
+    record
+        Of this run.
+    earlier
+        From `earlier_images`; where there are none, nothing is said.
+    what
+        They are: ``"images"``, ``"results"``.
+    """
+    from stem_plugins.cli.messages import warning
+
+    if earlier:
+        warning(
+            f"{record.parent} still holds {what} of an earlier run, which this one did not write "
+            f"and {record.name} does not describe: {', '.join(earlier)}"
+        )
 
 
 def record_text(

@@ -154,7 +154,7 @@ def _add_detector_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Make and save images, as the parsed options say."""
     from stem_plugins.cli.images import Results, image_paths, save_images
-    from stem_plugins.cli.messages import say, warning
+    from stem_plugins.cli.messages import say
     from stem_plugins.cli.one_pass import (
         beam_center,
         check_center,
@@ -162,7 +162,7 @@ def run(arguments: argparse.Namespace) -> None:
         scan_moments,
         settle_rotation,
     )
-    from stem_plugins.cli.record import earlier_images, record_text, run_record
+    from stem_plugins.cli.record import earlier_images, record_text, run_record, warn_of_earlier
     from stem_plugins.imaging.detectors import dark_field_detector
     from stem_plugins.imaging.field import vector_field
     from stem_plugins.io.output_files import complete_or_nothing
@@ -216,11 +216,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
         record = record_text(made_by, notes, acquisition, units, earlier=earlier)
         parts[-1].write_text(record, encoding="utf-8")
-    if earlier:
-        warning(
-            f"{arguments.output} still holds images of an earlier run, which this one did not "
-            f"write and {record_path.name} does not describe: {', '.join(earlier)}"
-        )
+    warn_of_earlier(record_path, earlier, "images")
     for note in notes:
         say(note)
     say(f"{arguments.output}: {stem}_… {', '.join(f'{n} [{unit}]' for n, unit in units.items())}")
