@@ -40,9 +40,9 @@ CONDITIONS = Conditions(300, 20, 14, (0j,) * 5, (0.0, 0.0), 32)
 
 def stitched(waves: NDArray, probe: NDArray) -> NDArray[np.complex64]:
     step = (CONDITIONS.scan_step, CONDITIONS.scan_step)
-    stitcher = Stitcher(probe, step, (SIDE, SIDE))
+    stitcher = Stitcher(probe, step, (0, SIDE), SIDE)
     for row in range(SIDE):
-        stitcher.add_row(row, waves[row])
+        stitcher.add(row, 0, waves[row])
     return stitcher.transmission((0, SIDE), 2)[0]
 
 

@@ -11,7 +11,7 @@ from stem_plugins.optics import Acquisition, interaction_constant
 from stem_plugins.rapid_phase_imaging.exit_wave_inputs import exit_wave_inputs, neighbour_weights
 from stem_plugins.rapid_phase_imaging.exit_wave_network import ExitWaveNetwork
 from stem_plugins.rapid_phase_imaging.reduction import reduce_patterns
-from stem_plugins.rapid_phase_imaging.stitching import Stitcher
+from stem_plugins.rapid_phase_imaging.stitching import Stitcher, probe_reach
 from stem_plugins.rapid_phase_imaging.wave_grid import (
     ANGLE,
     PIXEL,
@@ -63,9 +63,9 @@ def gratings():
 def test_true_waves_give_a_phase_object_back(gratings, aberrations):
     step, shape = (0.23, 0.19), (12, 15)
     probe = probe_wave(aberrations)
-    stitcher = Stitcher(probe, step, shape)
+    stitcher = Stitcher(probe, step, (0, shape[0]), shape[1])
     for row, waves in enumerate(waves_of(gratings, probe, step, shape)):
-        stitcher.add_row(row, waves)
+        stitcher.add(row, 0, waves)
     found, light = stitcher.transmission((0, shape[0]), 2)
     y, x = (np.arange(2 * size) * edge / 2 for size, edge in zip(shape, step, strict=True))
     true = np.exp(1j * gratings(y[:, None], x))
@@ -78,9 +78,8 @@ def test_true_waves_give_a_phase_object_back(gratings, aberrations):
 
 def test_light_reaches_as_far_as_is_said():
     probe = probe_wave(FOCUSED)
-    stitcher = Stitcher(probe, (0.2, 0.2), (3, 3))
     # An Airy disc falls to a tenth of its height at 0.43 λ/α.
-    assert 0.4 < stitcher.reach < 0.6
+    assert 0.4 < probe_reach(probe) < 0.6
 
 
 def conditions(step=14, aberrations=FOCUSED, configurations=4):
@@ -108,9 +107,9 @@ def test_waves_know_at_which_height_a_sheet_of_atoms_lies(height, place):
         # Probe and wave are sent to another height together.
         turn = np.pi * batched_scan.free_flight(300, focus, 20)
         probe = probe_wave((turn + 0j, 0j, 0j, 0j, 0j))
-        stitcher = Stitcher(probe, (told.scan_step,) * 2, (side, side))
+        stitcher = Stitcher(probe, (told.scan_step,) * 2, (0, side), side)
         for row in range(side):
-            stitcher.add_row(row, flown(waves[row], turn))
+            stitcher.add(row, 0, flown(waves[row], turn))
         found = stitcher.transmission((0, side), 2)[0][4:-4, 4:-4]
         # Where the sheet is it changes the phase alone.
         uneven[focus] = np.abs(found).std()

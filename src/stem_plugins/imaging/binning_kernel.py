@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numba
 
-from stem_plugins.imaging.moments_kernel import _native, _prefetch
+from stem_plugins.imaging.moments_kernel import machine_order, prefetch
 
 __all__ = ["add_weighted", "bin_frames", "images_of_bins"]
 
@@ -22,7 +22,7 @@ _POSITIONS = 2048
 def _add_row(row, columns, pattern_row, swap):  # type: ignore[no-untyped-def]
     if swap:
         for x in range(row.size):
-            value = _native(row[x])
+            value = machine_order(row[x])
             columns[x] += value
             pattern_row[x] += value
     else:
@@ -70,7 +70,7 @@ def bin_frames(  # type: ignore[no-untyped-def]
                 for j in range(bin_y * factor, min(height, (bin_y + 1) * factor)):
                     first = frame + j * stride_row
                     for i in range(0, width, line):
-                        _prefetch(pixels, first + ahead + i)
+                        prefetch(pixels, first + ahead + i)
                     _add_row(pixels[first : first + width], columns, pattern[j], swap)
                 for bin_x in range(binned.shape[3]):
                     total = columns[bin_x * factor]

@@ -27,14 +27,20 @@ from stem_plugins.imaging.row_strips import (
     strip_width,
 )
 
-__all__ = ["accumulator_dtype", "moments_of_frames", "rows_before_overflow"]
+__all__ = [
+    "accumulator_dtype",
+    "machine_order",
+    "moments_of_frames",
+    "prefetch",
+    "rows_before_overflow",
+]
 
 #: How far ahead of the row in work the memory is asked for. Measured flat from 2 to 16 KiB.
 _PREFETCH_BYTES = 4096
 
 
 @intrinsic
-def _native(typing_context: Any, value: Any) -> Any:
+def machine_order(typing_context: Any, value: Any) -> Any:
     """Reverse the bytes of a number: big-endian file to machine order, in a register."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -51,7 +57,7 @@ def _native(typing_context: Any, value: Any) -> Any:
 
 
 @intrinsic
-def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
     """Ask for the memory at ``array[index]``; an address beyond the array does no harm."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -98,7 +104,7 @@ def rows_before_overflow(dtype: np.dtype, height: int) -> int:
 def _add_row(row, columns, cumulative, peaks, swap):
     if swap:
         for x in range(row.size):
-            value = _native(row[x])
+            value = machine_order(row[x])
             columns[x] += value
             cumulative[x] += columns[x]
             peaks[x] = value if value > peaks[x] else peaks[x]
@@ -129,8 +135,8 @@ def _add_four_pixels(a, b, c, d, x, columns, cumulative, peaks):
 def _add_four_rows(first, second, third, fourth, columns, cumulative, peaks, swap):
     if swap:
         for x in range(first.size):
-            a, b = _native(first[x]), _native(second[x])
-            c, d = _native(third[x]), _native(fourth[x])
+            a, b = machine_order(first[x]), machine_order(second[x])
+            c, d = machine_order(third[x]), machine_order(fourth[x])
             _add_four_pixels(a, b, c, d, x, columns, cumulative, peaks)
     else:
         for x in range(first.size):
@@ -165,7 +171,7 @@ def _pick_columns(pixels, first, stride_row, j, columns, detectors, picked, swap
             value = columns[column]
             for later in range(k + 1, 4):
                 pixel = pixels[first + later * stride_row + column]
-                value -= _native(pixel) if swap else pixel
+                value -= machine_order(pixel) if swap else pixel
             picked[detectors.slot[step]] = value
 
 
@@ -173,7 +179,7 @@ def _pick_columns(pixels, first, stride_row, j, columns, detectors, picked, swap
 def _add_to_pattern(row, pattern_row, swap):
     if swap:
         for x in range(row.size):
-            pattern_row[x] += _native(row[x])
+            pattern_row[x] += machine_order(row[x])
     else:
         for x in range(row.size):
             pattern_row[x] += row[x]
@@ -265,7 +271,7 @@ def moments_of_frames(
                     together = 4
                     for strip in range(0, strips_end, lanes):
                         for k in range(4):
-                            _prefetch(pixels, first + four_ahead + 4 * strip + k * lanes)
+                            prefetch(pixels, first + four_ahead + 4 * strip + k * lanes)
                         if swap:
                             add_swapped_strip(
                                 pixels, first, stride_row, strip, columns, cumulative, peaks
@@ -289,7 +295,7 @@ def moments_of_frames(
                 else:
                     together = 1
                     for i in range(0, width, line):
-                        _prefetch(pixels, first + ahead + i)
+                        prefetch(pixels, first + ahead + i)
                     row = pixels[first : first + width]
                     if mask.edges.size == 0:
                         _add_row(row, columns, cumulative, peaks, swap)

@@ -25,8 +25,11 @@ __all__ = [
 #: Models that come with the package.
 SHIPPED = {"default": Path(__file__).with_name("restore_default.safetensors")}
 
-#: The network of `stem_plugins.airpi`, whose ``"default"`` is another one than that of restoration.
-_AIRPI_DEFAULT = Path(__file__).with_name("airpi_default.safetensors")
+#: The networks of `stem_plugins.airpi` by design; its ``"default"`` is not that of restoration.
+_AIRPI_DEFAULTS = {
+    "spatial": Path(__file__).with_name("airpi_default.safetensors"),
+    "exit-wave": Path(__file__).with_name("airpi_exit_wave.safetensors"),
+}
 
 #: The published networks: high (hr) and low (lr) resolution, of three kinds of microscope.
 PUBLISHED = tuple(
@@ -132,13 +135,15 @@ def find_weights(name_or_path: str | Path) -> Path:
     )
 
 
-def find_airpi_weights(name_or_path: str | Path) -> Path:
+def find_airpi_weights(name_or_path: str | Path, design: str = "spatial") -> Path:
     """Find the file of a network of `stem_plugins.airpi`.
 
     Parameters
     ----------
     name_or_path
         ``"default"``, or the path of a ``.safetensors`` file.
+    design
+        Of which the default is meant, ``"spatial"`` or ``"exit-wave"``.
 
     Returns
     -------
@@ -153,7 +158,7 @@ def find_airpi_weights(name_or_path: str | Path) -> Path:
         There is no such model.
     """
     if str(name_or_path) == "default":
-        return find_weights(_AIRPI_DEFAULT)
+        return find_weights(_AIRPI_DEFAULTS[design])
     if not isinstance(name_or_path, Path) and Path(name_or_path).suffix != ".safetensors":
         raise ValueError(
             f"AIRPI has no model {name_or_path!r}. Give 'default', or the path of a .safetensors "

@@ -55,13 +55,16 @@ class Survey:
     ----------
     acquisition
         The calibration, with the centre of the disc as it was measured.
+    counts
+        In a mean pattern.
     electrons
-        In a mean pattern; infinite where the data are no counts.
+        The same; infinite where the data are no counts.
     overlap
         Diameter of the probe over the larger scan step.
     """
 
     acquisition: Acquisition
+    counts: float
     electrons: float
     overlap: float
 
@@ -114,8 +117,9 @@ def survey(
     disc = find_disc(mean)
     center = _check_disc(disc, acquisition, mean.shape, stacklevel + 1)
     counted = sample.dtype.kind in "uib" or np.array_equal(sample, np.rint(sample))
-    electrons = float(mean.sum()) if counted else math.inf
-    return Survey(acquisition.replace(center=center), electrons, overlap)
+    counts = float(mean.sum())
+    electrons = counts if counted else math.inf
+    return Survey(acquisition.replace(center=center), counts, electrons, overlap)
 
 
 def check_calibration(

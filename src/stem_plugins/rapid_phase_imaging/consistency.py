@@ -148,9 +148,10 @@ def _joined(cells: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def pattern_consistency(
     phase: NDArray[np.float32],
-    counts: NDArray[np.float32],
+    cells: NDArray[np.floating],
     rows: tuple[int, int],
     comparison: Comparison,
+    unit: float = 1.0,
     compared: Callable[[], None] | None = None,
 ) -> NDArray[np.float32]:
     """Compare recorded patterns with those that a phase makes.
@@ -159,12 +160,14 @@ def pattern_consistency(
     ----------
     phase
         [rad], (`points` × rows, `points` × columns) of the positions.
-    counts
-        Electrons in cells and sectors, (rows, columns, cells + sectors).
+    cells
+        What cells and sectors recorded, (rows, columns, cells + sectors).
     rows
         First and last but one row of the positions that are looked at; others lend their phase.
     comparison
         From `plan_comparison`.
+    unit
+        Electrons that a cell of 1 recorded.
     compared
         Called after every row. What it raises ends the work.
 
@@ -175,7 +178,7 @@ def pattern_consistency(
         rows and all columns: 1 where there is nothing but the noise of counting; 0 for patterns
         without counts.
     """
-    _, columns = counts.shape[:2]
+    _, columns = cells.shape[:2]
     transmission = np.exp(1j * _interpolated(phase, comparison.finer)).astype(np.complex64)
     room = [WINDOW // 2 * every for every in comparison.stride]
     transmission = np.pad(transmission, [(one, one) for one in room], mode="edge")
@@ -189,7 +192,7 @@ def pattern_consistency(
         spectra = scipy.fft.fftshift(scipy.fft.fft2(waves, norm="ortho", workers=1), axes=(1, 2))
         predicted = reduce_patterns(np.abs(spectra[None]) ** 2, comparison.reduction)[0]
         expected = _joined(predicted)[:, comparison.compared]
-        measured = _joined(counts[row])[:, comparison.compared]
+        measured = unit * _joined(cells[row])[:, comparison.compared]
         # Beams flicker: each pattern has its own electrons.
         total = measured.sum(axis=1, keepdims=True)
         expected *= total / expected.sum(axis=1, keepdims=True)

@@ -16,87 +16,22 @@ from stem_plugins.rapid_phase_imaging.consistency import pattern_consistency
 from stem_plugins.rapid_phase_imaging.detector_cells import CELLS, SECTORS
 from stem_plugins.rapid_phase_imaging.inputs import ScanInputs, scan_inputs
 from stem_plugins.rapid_phase_imaging.planning import POINTS, Plan
-from stem_plugins.rapid_phase_imaging.reduction import reduce_patterns
+from stem_plugins.rapid_phase_imaging.strips import (
+    Strip,
+    Watch,
+    read_rows,
+    reduce_boxes,
+    scan_shape,
+)
 from stem_plugins.rapid_phase_imaging.tiles import MULTIPLE, Tile, strips
 
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["Strip", "image_shape", "iter_strips", "lazy_strips"]
+__all__ = ["iter_strips", "lazy_strips"]
 
-#: Bytes of patterns that are reduced at once.
-BLOCK_BYTES = 16 * 2**20
-
-#: Time that it takes to draw, and to compare, over that to read patterns of about 64 × 64 pixels.
-DRAWING, COMPARING = 1.0, 8.0
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Strip:
-    """What is drawn at once.
-
-    Parameters
-    ----------
-    rows
-        Of the image.
-    phase
-        Of these rows.
-    boxes, consistency
-        The same of the map of evidence; empty where it was not asked for.
-    head, tail
-        Mean phase of the positions that the strips before and after see, too: no strip knows the
-        mean of the whole scan, but where two overlap they must agree.
-    """
-
-    rows: slice
-    phase: NDArray[np.float32]
-    boxes: slice
-    consistency: NDArray[np.float32]
-    head: float
-    tail: float
-
-
-def image_shape(data: np.ndarray | da.Array, plan: Plan) -> tuple[int, int]:
-    """Pixels of the image (y, x); positions that fill no box of `repeat` are left out."""
-    rows, columns = (size // plan.repeat * plan.repeat for size in data.shape[:2])
-    return rows * plan.oversample, columns * plan.oversample
-
-
-class _Watch:
-    """Tell of the share that is done, in parts of the time that all will take.
-
-    Parameters
-    ----------
-    plan
-        Whether patterns are compared.
-    rows
-        Of the scan, or boxes of them.
-    callback
-        Is told.
-    """
-
-    def __init__(self, plan: Plan, rows: int, callback: Callable[[float], None] | None) -> None:
-        self._compared = plan.comparison is not None
-        self._total = rows * (1 + DRAWING + COMPARING * self._compared)
-        self._callback = callback
-        self._done = 0.0
-
-    def read(self, rows: int) -> None:
-        """Note that rows are reduced."""
-        self._add(rows)
-
-    def drawn(self, rows: float) -> None:
-        """Note that rows are drawn."""
-        self._add(rows * DRAWING)
-
-    def compared(self) -> None:
-        """Note that a row is compared."""
-        self._add(COMPARING)
-
-    def _add(self, cost: float) -> None:
-        self._done += cost
-        if self._callback is not None:
-            self._callback(min(1.0, self._done / self._total))
+#: Cells wait for their strip in half precision, in parts of this over the mean pattern.
+FULL = 1024.0
 
 
 def iter_strips(
@@ -113,52 +48,58 @@ def iter_strips(
     callback
         Called with the share that is done. What it raises ends the work.
     """
-    rows = data.shape[0] // plan.repeat
-    watch = _Watch(plan, rows, callback)
-    source = _reduced_rows(data, plan)
-    kept = np.empty((0, data.shape[1] // plan.repeat, CELLS + SECTORS), np.float32)
-    top, offset, before = 0, 0.0, None
-    for tile in strips(rows):
-        kept, top = kept[tile.seen[0] - top :], tile.seen[0]
-        waiting = [kept]
-        while sum(map(len, waiting)) < tile.seen[1] - top:
-            waiting.append(next(source))
-            watch.read(len(waiting[-1]))
-        kept = np.concatenate(waiting)
-        strip = _draw_strip(kept[: tile.seen[1] - top], tile, plan, watch)
+    rows, columns = scan_shape(data, plan)
+    watch = Watch(plan, rows, callback)
+    source = _reduced_rows(data, plan, watch)
+    tiles = list(strips(rows))
+    most = max(tile.seen[1] - tile.seen[0] for tile in tiles)
+    cells = np.empty((most, columns, CELLS + SECTORS), np.float16)
+    there = (0, 0)  # first and last but one row that the cells hold
+    offset, before = 0.0, None
+    for tile in tiles:
+        there = _fill(cells, there, tile.seen, source)
+        strip = _draw_strip(cells[: there[1] - there[0]], tile, plan, watch)
         if before is not None:
             offset += before.tail - strip.head
         before = strip
         yield dataclasses.replace(strip, phase=strip.phase + np.float32(offset))
 
 
-def _reduced_rows(data: np.ndarray | da.Array, plan: Plan) -> Iterator[NDArray[np.float32]]:
-    """Cells of the scan, some rows at a time, (rows, columns, cells + sectors)."""
-    repeat = plan.repeat
-    rows, columns = (size // repeat * repeat for size in data.shape[:2])
-    row_bytes = int(np.prod(data.shape[1:])) * data.dtype.itemsize
-    together = max(1, BLOCK_BYTES // (repeat * row_bytes)) * repeat
-    for first in range(0, rows, together):
-        block = np.asarray(data[first : min(first + together, rows), :columns])
-        yield _summed(reduce_patterns(block, plan.reduction), repeat)
+def _reduced_rows(
+    data: np.ndarray | da.Array, plan: Plan, watch: Watch
+) -> Iterator[NDArray[np.float16]]:
+    """Cells of the scan row by row, (columns, cells + sectors)."""
+    unit = np.float32(FULL / plan.counts)
+    largest = np.finfo(np.float16).max
+    for block in read_rows(data, plan):
+        for row in reduce_boxes(block, plan.reduction, plan.repeat):
+            row *= unit
+            watch.read(1)
+            yield np.clip(row, -largest, largest, out=row).astype(np.float16)
 
 
-def _summed(cells: NDArray[np.float32], repeat: int) -> NDArray[np.float32]:
-    """Sums over boxes of positions."""
-    if repeat == 1:
-        return cells
-    rows, columns, _ = cells.shape
-    boxes = cells.reshape(rows // repeat, repeat, columns // repeat, repeat, -1)
-    return boxes.sum(axis=(1, 3))
+def _fill(
+    cells: NDArray[np.float16],
+    there: tuple[int, int],
+    wanted: tuple[int, int],
+    source: Iterator[NDArray[np.float16]],
+) -> tuple[int, int]:
+    """Bring the rows that are wanted to the front: those that are there, and then new ones."""
+    kept = range(wanted[0], there[1])
+    for number, row in enumerate(kept):
+        cells[number] = cells[row - there[0]]
+    for number in range(len(kept), wanted[1] - wanted[0]):
+        cells[number] = next(source)
+    return wanted
 
 
-def _draw_strip(cells: NDArray[np.float32], row_tile: Tile, plan: Plan, watch: _Watch) -> Strip:
+def _draw_strip(cells: NDArray[np.float16], row_tile: Tile, plan: Plan, watch: Watch) -> Strip:
     """Draw the rows of a strip, from the cells of the rows that it sees."""
     drawn = row_tile.drawn[1] - row_tile.drawn[0]
     parts: list[NDArray[np.float32]] = []
     tail = 0.0
     for tile in strips(cells.shape[1]):
-        phase = _draw(np.moveaxis(cells[:, slice(*tile.seen)], -1, 0), plan)
+        phase = _draw(cells[:, slice(*tile.seen)], plan)
         if tile.before:
             phase += np.float32(tail - phase[:, : POINTS * tile.before].mean())
         if tile.after:
@@ -171,15 +112,15 @@ def _draw_strip(cells: NDArray[np.float32], row_tile: Tile, plan: Plan, watch: _
     consistency = np.empty((0, 0), np.float32)
     if plan.comparison is not None:
         consistency = pattern_consistency(
-            phase, cells, (first, last), plan.comparison, watch.compared
+            phase, cells, (first, last), plan.comparison, plan.counts / FULL, watch.compared
         )
     return Strip(
         slice(*(edge * plan.oversample * plan.repeat for edge in row_tile.drawn)),
         _resampled(phase, (POINTS * first, POINTS * last), plan),
         slice(*row_tile.drawn),
         consistency,
-        float(phase[: POINTS * row_tile.before].mean()) if row_tile.before else 0.0,
-        float(phase[-POINTS * row_tile.after :].mean()) if row_tile.after else 0.0,
+        head=float(phase[: POINTS * row_tile.before].mean()) if row_tile.before else 0.0,
+        tail=float(phase[-POINTS * row_tile.after :].mean()) if row_tile.after else 0.0,
     )
 
 
@@ -201,12 +142,15 @@ def _resampled(
     return found
 
 
-def _draw(counts: NDArray[np.float32], plan: Plan) -> NDArray[np.float32]:
-    total = float(counts.sum(axis=0).mean())
-    _, rows, columns = counts.shape
+def _draw(cells: NDArray[np.float16], plan: Plan) -> NDArray[np.float32]:
+    rows, columns, _ = cells.shape
+    parts = np.ascontiguousarray(np.moveaxis(cells, -1, 0), np.float32)
+    total = float(parts.sum(axis=0).mean())
     if not total > 0:
         return np.zeros((POINTS * rows, POINTS * columns), np.float32)
-    inputs = _padded(scan_inputs(counts / total, plan.conditions))
+    parts /= np.float32(total)
+    inputs = _padded(scan_inputs(parts, plan.conditions))
+    del parts
     channels = torch.from_numpy(inputs.channels)[None].contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         found = plan.network(
@@ -240,13 +184,14 @@ def lazy_strips(data: da.Array, plan: Plan) -> tuple[da.Array, da.Array]:
     import dask
     import dask.array as da
 
-    columns = data.shape[1] // plan.repeat
+    _, columns = scan_shape(data, plan)
     wanted = plan.oversample * plan.repeat
 
     def strip(rows: np.ndarray, tile: Tile) -> tuple[Any, ...]:
         with torch_threads(1):
-            cells = np.concatenate(list(_reduced_rows(rows, plan)))
-            drawn = _draw_strip(cells, tile, plan, _Watch(plan, len(cells), None))
+            watch = Watch(plan, len(rows), None)
+            cells = np.stack(list(_reduced_rows(rows, plan, watch)))
+            drawn = _draw_strip(cells, tile, plan, watch)
         return drawn.phase, drawn.consistency, drawn.head, drawn.tail
 
     phases, maps = [], []

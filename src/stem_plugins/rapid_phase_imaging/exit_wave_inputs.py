@@ -3,12 +3,13 @@
 Each position sees its own pattern and its eight neighbours. Counts are divided by the mean pattern
 of the scan, weighted by how far away they are, raised to a tenth power, which keeps single
 electrons in sight of a bright disc, and standardised together. At the edges of the scan the
-patterns there are seen twice.
+patterns there are seen twice. Amplitude and phase of the probe's spectrum lie beside them.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
 from stem_plugins.rapid_phase_imaging.exit_wave_network import CHANNELS
@@ -18,6 +19,9 @@ __all__ = ["exit_wave_inputs", "neighbour_weights"]
 
 #: Power of the counts.
 POWER = 0.1
+
+#: Part of the highest amplitude of the probe's spectrum below which it is dark.
+DARK = 0.01
 
 #: Weight of the neighbours at a distance of λ/α; the pattern itself has 1.
 NEAR = 1 / 50
@@ -74,6 +78,10 @@ def exit_wave_inputs(
     patterns = channels[:, :9]
     patterns -= patterns.mean(axis=(1, 2, 3), keepdims=True)
     patterns /= np.maximum(patterns.std(axis=(1, 2, 3), keepdims=True), 1e-6)
-    for number, image in ((9, np.abs(probe)), (10, np.angle(probe))):
-        channels[:, number] = (image - image.mean()) / max(float(image.std()), 1e-6)
+    spectrum = scipy.fft.fftshift(scipy.fft.fft2(scipy.fft.ifftshift(probe), norm="ortho"))
+    amplitude = np.abs(spectrum)
+    # Where there is no light there is no phase.
+    phase = np.where(amplitude > DARK * amplitude.max(), np.angle(spectrum), 0)
+    channels[:, 9] = (amplitude - amplitude.mean()) / amplitude.std()
+    channels[:, 10] = phase
     return channels

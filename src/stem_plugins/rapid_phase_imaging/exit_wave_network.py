@@ -3,6 +3,10 @@
 After T. Friedrich, C.-P. Yu, J. Verbeeck and S. Van Aert (thesis of T. Friedrich, section 4.2.4): a
 U-Net with three convolutions per level, batch normalisation, dropout and two heads, of which one
 corrects the amplitude of the probe and the other its phase.
+
+There the probe is given, and the wave drawn, in real space, and convolutions have to learn a
+Fourier transform from the patterns to it. Here both are spectra, which lie on the pixels of the
+patterns: the fifth root of a spectrum's amplitude *is* the tenth root of a pattern.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ __all__ = ["CHANNELS", "EXIT_WAVE_DESIGN", "EXIT_WAVE_VERSION", "FILTERS", "Exit
 #: Written into files of weights.
 EXIT_WAVE_DESIGN, EXIT_WAVE_VERSION = "airpi exit wave", 1
 
-#: Nine patterns, and amplitude and phase of the probe.
+#: Nine patterns, and amplitude and phase of the probe's spectrum.
 CHANNELS = 11
 
 #: Channels of the first level, as published.
@@ -86,11 +90,15 @@ class ExitWaveNetwork(nn.Module):
             image = coarser(image)
         for number in reversed(range(LEVELS)):
             image = self.up[number](torch.cat([self.finer[number](image), kept[number]], dim=1))
-        # Amplitudes in parts of the probe's highest, so that their fifth roots are near one.
-        highest = probe.abs().amax(dim=(-2, -1), keepdim=True)
-        root = (probe.abs() / highest) ** ROOT + self.amplitude(image)[:, 0] * self.scales[0]
-        phase = torch.angle(probe) + self.phase(image)[:, 0] * self.scales[1]
-        return torch.polar(highest * root.clamp_min(0) ** (1 / ROOT), phase)
+        shifted = torch.fft.ifftshift(probe, dim=(-2, -1))
+        spectrum = torch.fft.fftshift(torch.fft.fft2(shifted, norm="ortho"), dim=(-2, -1))
+        # Amplitudes in parts of the highest, so that their fifth roots are near one.
+        highest = spectrum.abs().amax(dim=(-2, -1), keepdim=True)
+        root = (spectrum.abs() / highest) ** ROOT + self.amplitude(image)[:, 0] * self.scales[0]
+        phase = torch.angle(spectrum) + self.phase(image)[:, 0] * self.scales[1]
+        drawn = torch.polar(highest * root.clamp_min(0) ** (1 / ROOT), phase)
+        waves = torch.fft.ifft2(torch.fft.ifftshift(drawn, dim=(-2, -1)), norm="ortho")
+        return torch.fft.fftshift(waves, dim=(-2, -1))
 
 
 def _followed(convolution: nn.Module, width: int) -> nn.Sequential:

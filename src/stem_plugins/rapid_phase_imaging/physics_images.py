@@ -8,6 +8,8 @@ image that the network corrects, and with fixed ones.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 
 import numpy as np
 import scipy.fft
@@ -21,6 +23,9 @@ __all__ = ["IMAGES", "PhysicsImages", "lens_in_units_of_aperture", "physics_imag
 
 #: Wiener terms of the other images, in parts of the largest weight.
 TERMS = (0.02, 0.2, 2.0)
+
+#: Cells whose spectra are held at once.
+TOGETHER = 80
 
 #: Images that are made.
 IMAGES = 1 + len(TERMS)
@@ -75,12 +80,17 @@ def physics_images(
         In a pattern; ``None``: not known.
     """
     shape = cells.shape[1:]
-    spectra = scipy.fft.rfft2(np.asarray(cells, np.float32), axes=(1, 2))
     frequencies = (
         np.fft.fftfreq(shape[0], scan_step[0]),
         np.fft.rfftfreq(shape[1], scan_step[1]),
     )
-    sums = add_overlaps(spectra, fine_angles(), frequencies, lens)
+    # Some cells at a time: their spectra are as large as the cells themselves.
+    parts = []
+    for first in range(0, len(cells), TOGETHER):
+        some = slice(first, first + TOGETHER)
+        spectra = scipy.fft.rfft2(np.asarray(cells[some], np.float32), axes=(1, 2))
+        parts.append(add_overlaps(spectra, fine_angles()[some], frequencies, lens))
+    sums = functools.reduce(operator.add, parts)
     weight, signal = sums.weight, sums.signal
     weight[0, 0] = signal[0, 0] = 0
     largest = weight.max()

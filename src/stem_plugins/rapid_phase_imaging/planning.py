@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,19 +11,19 @@ import numpy as np
 import torch
 
 from stem_plugins.lazy.processors import torch_device
-from stem_plugins.models import check_tensors, load_weights
 from stem_plugins.models.registry import find_airpi_weights
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.rapid_phase_imaging.checks import survey
 from stem_plugins.rapid_phase_imaging.consistency import Comparison, plan_comparison
 from stem_plugins.rapid_phase_imaging.inputs import ScanConditions, conditions_of
+from stem_plugins.rapid_phase_imaging.networks import DESIGNS, EXIT_WAVE, SPATIAL, load_network
 from stem_plugins.rapid_phase_imaging.reduction import Reduction, plan_reduction
-from stem_plugins.rapid_phase_imaging.spatial_network import DESIGN, DESIGN_VERSION, SpatialNetwork
+from stem_plugins.rapid_phase_imaging.wave_grid import plan_patterns
 
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["POINTS", "Plan", "load_network", "plan"]
+__all__ = ["POINTS", "Plan", "plan"]
 
 #: Points of the image between two positions, as the network draws them.
 POINTS = 2
@@ -43,6 +42,10 @@ class Plan:
         The calibration, with the centre as it was measured.
     reduction
         From patterns to cells.
+    patterns
+        From patterns to those of the exit-wave design; ``None``: it is the default design.
+    counts
+        Of a mean pattern, or box of patterns.
     conditions
         What the network is told.
     network, device
@@ -59,6 +62,8 @@ class Plan:
 
     acquisition: Acquisition
     reduction: Reduction
+    patterns: Reduction | None
+    counts: float
     conditions: ScanConditions
     network: torch.nn.Module
     device: str
@@ -69,37 +74,12 @@ class Plan:
     notes: tuple[str, ...]
 
 
-@functools.lru_cache(maxsize=2)
-def load_network(path: Path, stamp: int, device: str) -> SpatialNetwork:
-    """Read the network of a file of weights.
-
-    Parameters
-    ----------
-    path
-        Of a ``.safetensors`` file.
-    stamp
-        When it was written: a file that was written anew is read anew.
-    device
-        Of torch.
-    """
-    del stamp
-    weights = load_weights(path, designs={DESIGN: DESIGN_VERSION})
-    network = SpatialNetwork()
-    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    check_tensors(weights, shapes)
-    tensors = {name: np.asarray(value, "f4") for name, value in weights.tensors.items()}
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
-    network.to(device).eval()
-    # Channels last is faster on processors.
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
-
-
 def plan(
     data: np.ndarray | da.Array,
     acquisition: Acquisition,
     *,
     model: str | Path,
+    design: str | None,
     repeat: int | None,
     oversample: int,
     device: str,
@@ -111,7 +91,7 @@ def plan(
 
     Parameters
     ----------
-    data, acquisition, model, repeat, oversample, device, force, return_evidence
+    data, acquisition, model, design, repeat, oversample, device, force, return_evidence
         As for `stem_plugins.airpi`.
     stacklevel
         Of the warnings, counted from here.
@@ -122,10 +102,11 @@ def plan(
         As `stem_plugins.airpi` raises them.
     """
     _check_counts(repeat=repeat, oversample=oversample)
+    if design is not None and design not in DESIGNS:
+        raise ValueError(f"design must be one of {', '.join(DESIGNS)}, not {design!r}.")
     seen = survey(data, acquisition, force=force, stacklevel=stacklevel + 1)
     device = torch_device(device)
-    path = find_airpi_weights(model)
-    network = load_network(path, path.stat().st_mtime_ns, device)
+    network, design = _network(model, design, device)
     alone = conditions_of(seen.acquisition, 1, seen.electrons)
     notes = []
     if repeat is None:
@@ -140,7 +121,8 @@ def plan(
             f"The scan has {data.shape[0]} × {data.shape[1]} positions; AIRPI needs at least "
             f"{4 * repeat} in each direction" + (f" with repeat={repeat}." if repeat > 1 else ".")
         )
-    reduction = plan_reduction((data.shape[2], data.shape[3]), seen.acquisition)
+    detector = (data.shape[2], data.shape[3])
+    reduction = plan_reduction(detector, seen.acquisition)
     conditions = conditions_of(seen.acquisition, repeat, seen.electrons * repeat**2)
     comparison = None
     if return_evidence:
@@ -153,6 +135,8 @@ def plan(
     return Plan(
         seen.acquisition,
         reduction,
+        plan_patterns(detector, seen.acquisition) if design == EXIT_WAVE else None,
+        seen.counts * repeat**2,
         conditions,
         network,
         device,
@@ -162,6 +146,15 @@ def plan(
         comparison,
         tuple(notes),
     )
+
+
+def _network(model: str | Path, design: str | None, device: str) -> tuple[torch.nn.Module, str]:
+    """The network that is asked for, and the name of its design."""
+    path = find_airpi_weights(model, design or SPATIAL)
+    network, found = load_network(path, path.stat().st_mtime_ns, device)
+    if design not in (None, found):
+        raise ValueError(f"{path} holds weights of the {found} design, not of {design}.")
+    return network, found
 
 
 def _check_counts(**counts: int | None) -> None:

@@ -14,14 +14,12 @@ from stem_plugins.lazy.blocks import is_lazy
 from stem_plugins.lazy.processors import torch_threads
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.rapid_phase_imaging.coverage import probe_coverage
-from stem_plugins.rapid_phase_imaging.drawing import (
-    Strip,
-    image_shape,
-    iter_strips,
-    lazy_strips,
-)
+from stem_plugins.rapid_phase_imaging.drawing import iter_strips, lazy_strips
+from stem_plugins.rapid_phase_imaging.networks import EXIT_WAVE, SPATIAL
 from stem_plugins.rapid_phase_imaging.planning import POINTS, Plan, plan
 from stem_plugins.rapid_phase_imaging.result import AirpiResult
+from stem_plugins.rapid_phase_imaging.strips import Strip, image_shape, scan_shape
+from stem_plugins.rapid_phase_imaging.wave_drawing import iter_wave_strips, lazy_wave_strips
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -34,6 +32,7 @@ def airpi(
     acquisition: Acquisition,
     *,
     model: str | Path = "default",
+    design: str | None = None,
     repeat: int | None = None,
     oversample: int = POINTS,
     device: str = "auto",
@@ -56,6 +55,11 @@ def airpi(
         as none where unknown; the centre of the patterns is measured.
     model
         ``"default"``, or the path of a ``.safetensors`` file of ``stem-plugins train airpi``.
+    design
+        ``"spatial"``: a network over the scan corrects direct ptychography. ``"exit-wave"``, the
+        published one: a network sees 3 × 3 patterns and draws the wave behind the specimen, and
+        these are stitched; hundreds of times slower, and it knows an amplitude, too. ``None``: that
+        of the weights, of which the default ones are ``"spatial"``.
     repeat
         Edge of the box of patterns that are summed into one. ``None``: 1, or as many as bring the
         scan step into the range of the training; more may help where patterns have few electrons.
@@ -92,10 +96,10 @@ def airpi(
 
     Notes
     -----
-    Another design than that of the published method: patterns are reduced to virtual detectors in
-    units of the aperture, and a network over the scan corrects direct ptychography. It was taught
-    thin specimens, up to about 30 Å, at 30 to 300 kV and 5 to 30 mrad. At few electrons the phase
-    comes out too small, and what cannot be seen is left out.
+    The default is another design than that of the published method: patterns are reduced to virtual
+    detectors in units of the aperture, and a network over the scan corrects direct ptychography. It
+    was taught thin specimens, up to about 30 Å, at 30 to 300 kV and 5 to 30 mrad. At few electrons
+    the phase comes out too small, and what cannot be seen is left out.
 
     Examples
     --------
@@ -114,6 +118,7 @@ def airpi(
         data,
         acquisition,
         model=model,
+        design=design,
         repeat=repeat,
         oversample=oversample,
         device=device,
@@ -122,12 +127,24 @@ def airpi(
         stacklevel=3,
     )
     if is_lazy(data) and lazy_output is not False:
-        return _result(*lazy_strips(data, planned), planned)
+        if planned.patterns is None:
+            phase, consistency = lazy_strips(data, planned)
+            return _result(phase, consistency, None, planned)
+        phase, amplitude, consistency = lazy_wave_strips(data, planned)
+        return _result(phase, consistency, amplitude, planned)
     growing = _Growing(data, planned)
     with torch_threads(threads):
-        for strip in iter_strips(data, planned, callback):
+        for strip in _strips(data, planned, callback):
             growing.add(strip)
-    return _result(growing.phase, growing.consistency, planned)
+    return _result(growing.phase, growing.consistency, growing.amplitude, planned)
+
+
+def _strips(
+    data: np.ndarray | da.Array, planned: Plan, callback: Callable[[float], None] | None = None
+) -> Iterator[Strip]:
+    """The strips of an image, by the design that was planned."""
+    drawn = iter_strips if planned.patterns is None else iter_wave_strips
+    return drawn(data, planned, callback)
 
 
 def iter_airpi(
@@ -135,6 +152,7 @@ def iter_airpi(
     acquisition: Acquisition,
     *,
     model: str | Path = "default",
+    design: str | None = None,
     repeat: int | None = None,
     oversample: int = POINTS,
     device: str = "auto",
@@ -145,7 +163,7 @@ def iter_airpi(
 
     Parameters
     ----------
-    data, acquisition, model, repeat, oversample, device, threads, force
+    data, acquisition, model, design, repeat, oversample, device, threads, force
         As for `airpi`.
 
     Yields
@@ -160,6 +178,7 @@ def iter_airpi(
         data,
         acquisition,
         model=model,
+        design=design,
         repeat=repeat,
         oversample=oversample,
         device=device,
@@ -168,7 +187,7 @@ def iter_airpi(
         stacklevel=3,
     )
     with torch_threads(threads):
-        for strip in iter_strips(data, planned):
+        for strip in _strips(data, planned):
             yield strip.rows, strip.phase
 
 
@@ -177,6 +196,7 @@ def grow_airpi(
     acquisition: Acquisition,
     *,
     model: str | Path = "default",
+    design: str | None = None,
     repeat: int | None = None,
     oversample: int = POINTS,
     device: str = "auto",
@@ -189,7 +209,7 @@ def grow_airpi(
 
     Parameters
     ----------
-    data, acquisition, model, repeat, oversample, device, threads, force
+    data, acquisition, model, design, repeat, oversample, device, threads, force
         As for `airpi`; the result of dask data is NumPy, too.
     return_evidence, callback
         As for `airpi`.
@@ -204,6 +224,7 @@ def grow_airpi(
         data,
         acquisition,
         model=model,
+        design=design,
         repeat=repeat,
         oversample=oversample,
         device=device,
@@ -212,9 +233,9 @@ def grow_airpi(
         stacklevel=3,
     )
     growing = _Growing(data, planned)
-    yield (shown := _result(growing.phase, growing.consistency, planned))
+    yield (shown := _result(growing.phase, *growing.others(), planned))
     with torch_threads(threads):
-        for strip in iter_strips(data, planned, callback):
+        for strip in _strips(data, planned, callback):
             growing.add(strip)
             yield (shown := growing.result(shown))
 
@@ -224,31 +245,43 @@ class _Growing:
 
     def __init__(self, data: np.ndarray | da.Array, planned: Plan) -> None:
         self.phase = np.full(image_shape(data, planned), np.nan, np.float32)
+        self.amplitude = None if planned.patterns is None else np.full_like(self.phase, np.nan)
         self.consistency: NDArray[np.float32] | None = None
         if planned.comparison is not None:
-            rows, columns = (size // planned.repeat for size in data.shape[:2])
-            self.consistency = np.full((rows, columns), np.nan, np.float32)
+            self.consistency = np.full(scan_shape(data, planned), np.nan, np.float32)
 
     def add(self, strip: Strip) -> None:
         self.phase[strip.rows] = strip.phase
+        if self.amplitude is not None:
+            self.amplitude[strip.rows] = strip.amplitude
         if self.consistency is not None:
             self.consistency[strip.boxes] = strip.consistency
         self._last = strip.rows.stop
 
+    def others(self) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+        """Copies of the map of evidence and of the amplitude."""
+        return (
+            None if self.consistency is None else self.consistency.copy(),
+            None if self.amplitude is None else self.amplitude.copy(),
+        )
+
     def result(self, before: AirpiResult) -> AirpiResult:
         """A result with the rows so far, which do not change when others come."""
-        consistency = None if self.consistency is None else self.consistency.copy()
+        consistency, amplitude = self.others()
         phase = self.phase - self.phase[: self._last].mean()
-        return dataclasses.replace(before, phase=phase, consistency=consistency)
+        return dataclasses.replace(
+            before, phase=phase, consistency=consistency, amplitude=amplitude
+        )
 
 
-def _result(phase: Any, consistency: Any, planned: Plan) -> AirpiResult:
+def _result(phase: Any, consistency: Any, amplitude: Any, planned: Plan) -> AirpiResult:
     assert planned.acquisition.scan_step is not None
     step_y, step_x = planned.acquisition.scan_step
     # A box of patterns is as one pattern in its middle.
     middle = (planned.repeat - 1) / 2
     parameters = {
         "model": planned.model,
+        "design": SPATIAL if planned.patterns is None else EXIT_WAVE,
         "repeat": planned.repeat,
         "oversample": planned.oversample,
         "electrons_per_pattern": planned.conditions.electrons,
@@ -262,4 +295,5 @@ def _result(phase: Any, consistency: Any, planned: Plan) -> AirpiResult:
         parameters,
         planned.notes,
         consistency if planned.comparison is not None else None,
+        amplitude,
     )

@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stem_plugins.imaging.center_of_mass import scan_frame_matrix
+from stem_plugins.imaging.frame_memory import flat_pixels, readable
+from stem_plugins.imaging.moments_kernel import machine_order, prefetch
+from stem_plugins.imaging.row_strips import CACHE_LINE_BYTES
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.rapid_phase_imaging.detector_cells import (
     CELLS,
@@ -115,17 +118,47 @@ def _runs(cell: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float3
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _reduce(
-    frames: NDArray, runs: NDArray[np.int32], weights: NDArray[np.float32], out: NDArray[np.float32]
+def _reduce(  # type: ignore[no-untyped-def]
+    pixels,
+    start: int,
+    strides: tuple[int, int, int],
+    shape: tuple[int, int, int, int],
+    swap: bool,
+    runs: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    line: NDArray[np.float32],
+    out: NDArray[np.float32],
 ) -> None:
-    for frame in range(len(frames)):
-        pattern, cells = frames[frame], out[frame]
-        for run in range(len(runs)):
-            row = pattern[runs[run, 0]]
-            total = np.float32(0)
-            for column in range(runs[run, 1], runs[run, 2]):
-                total += np.float32(row[column])
-            cells[runs[run, 3]] += weights[run] * total
+    """Sum frames where they lie, in any byte order, row by row of the detector.
+
+    Runs are short: a row is brought into machine order and single precision as a whole, which the
+    processor does many pixels at a time, before they are summed.
+    """
+    stride_y, stride_x, stride_row = strides
+    rows, positions, _, width = shape
+    for y in range(rows):
+        for x in range(positions):
+            frame = start + y * stride_y + x * stride_x
+            cells = out[y * positions + x]
+            run = 0
+            while run < len(runs):
+                j = runs[run, 0]
+                first = frame + j * stride_row
+                row = pixels[first : first + width]
+                for i in range(0, width, CACHE_LINE_BYTES // pixels.itemsize):
+                    prefetch(pixels, first + 4 * stride_row + i)
+                if swap:
+                    for i in range(row.size):
+                        line[i] = machine_order(row[i])
+                else:
+                    for i in range(row.size):
+                        line[i] = row[i]
+                while run < len(runs) and runs[run, 0] == j:
+                    total = np.float32(0)
+                    for i in range(runs[run, 1], runs[run, 2]):
+                        total += line[i]
+                    cells[runs[run, 3]] += weights[run] * total
+                    run += 1
 
 
 def reduce_patterns(block: np.ndarray, reduction: Reduction) -> NDArray[np.float32]:
@@ -156,23 +189,26 @@ def reduce_patterns(block: np.ndarray, reduction: Reduction) -> NDArray[np.float
     >>> float(cells[..., : CELLS].sum().round())  # about as many pixels as the disc has
     88.0
     """
-    rows, columns, *detector = block.shape
-    frames = np.ascontiguousarray(block.reshape(rows * columns, *detector))
-    frames = frames.astype(_native(frames.dtype), copy=False)
+    rows, columns, _, width = block.shape
+    block = readable(np.asarray(block))
+    pixels, start, strides = flat_pixels(block)
     out = np.zeros((rows * columns, reduction.cells), np.float32)
-    _reduce(frames, reduction.runs, reduction.weights, out)
+    line = np.empty(width, np.float32)
+    swap = not block.dtype.isnative
+    _reduce(
+        pixels,
+        start,
+        strides,
+        block.shape,
+        swap,
+        reduction.runs,
+        reduction.weights,
+        line,
+        out,
+    )
     if block.dtype.kind == "f" and not np.isfinite(out).all():
         raise ValueError(
             f"Patterns hold NaN or infinite pixels within {LARGEST_ANGLE:g} times the convergence "
             "angle; replace them first."
         )
     return out.reshape(rows, columns, -1)
-
-
-def _native(dtype: np.dtype) -> np.dtype:
-    """A type that the kernel is made for, in this machine's byte order."""
-    if dtype.kind == "b":
-        return np.dtype(np.uint8)
-    if dtype.kind == "f" and dtype.itemsize != 8:
-        return np.dtype(np.float32)
-    return dtype.newbyteorder("=")

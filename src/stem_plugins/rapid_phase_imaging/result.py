@@ -19,8 +19,9 @@ class AirpiResult:
     Parameters
     ----------
     phase
-        (y, x) float32 [rad], of mean zero; atoms are bright. NumPy, or dask for dask data. It is
-        not wrapped: heavy columns may have more than π.
+        (y, x) float32 [rad], of mean zero; atoms are bright. NumPy, or dask for dask data. The
+        default design does not wrap it: heavy columns may have more than π. The exit-wave design
+        knows it from -π/2 to 3π/2 of vacuum.
     sampling
         Pixel (y, x) [Å].
     origin
@@ -39,6 +40,9 @@ class AirpiResult:
         For each position, or box of positions: how far the recorded pattern is from the one that
         the image predicts, in units of the noise of counting; 1 where the image explains all. For
         dask data a dask array; ``None`` where it was not asked for.
+    amplitude
+        Modulus of the transmission function by the exit-wave design, (y, x), about 1; ``None``:
+        the default design takes the specimen for a phase object.
     """
 
     phase: Any
@@ -49,12 +53,11 @@ class AirpiResult:
     parameters: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     consistency: Any = None
+    amplitude: Any = None
 
     @property
     def transmission(self) -> Any:
-        """Transmission function ``exp(iφ)``, (y, x) complex64."""
-        if isinstance(self.phase, np.ndarray):
-            return np.exp(1j * self.phase).astype(np.complex64)
-        import dask.array as da
-
-        return da.exp(1j * self.phase).astype(np.complex64)
+        """Transmission function ``A exp(iφ)``, (y, x) complex64."""
+        # NumPy's function calls dask's for a dask array.
+        wave = np.exp(1j * self.phase)
+        return (wave if self.amplitude is None else self.amplitude * wave).astype(np.complex64)

@@ -18,20 +18,35 @@ from numpy.typing import NDArray
 
 from stem_plugins.rapid_phase_imaging.wave_grid import PIXEL, WINDOW
 
-__all__ = ["Stitcher"]
+__all__ = ["SPLINE_REACH", "Stitcher", "probe_reach"]
 
 #: The product of two waves has twice their frequencies.
 FINER = 2
 
-#: Pixels around which a spline looks at.
+#: Pixels around which a spline looks at; and how far that is, in λ/α.
 SPLINE = 16
+SPLINE_REACH = SPLINE / FINER * PIXEL
 
 #: Part of the probe's highest intensity below which it says nothing.
 DARK = 0.1
 
 
+def probe_reach(probe: NDArray[np.complexfloating]) -> float:
+    """How far the light of a probe reaches that counts, in λ/α.
+
+    Parameters
+    ----------
+    probe
+        (`WINDOW`, `WINDOW`), around its middle pixel.
+    """
+    intensity = np.abs(probe) ** 2
+    y, x = np.nonzero(intensity > DARK * intensity.max())
+    middle = WINDOW // 2
+    return float(np.hypot(y - middle, x - middle).max() + 1) * PIXEL
+
+
 class Stitcher:
-    """Put patches of an object together, row by row of the scan.
+    """Put patches of an object together, for some rows of the scan.
 
     Parameters
     ----------
@@ -39,47 +54,44 @@ class Stitcher:
         At half the height of the specimen, (`WINDOW`, `WINDOW`), around its middle pixel.
     scan_step
         (y, x) in λ/α.
-    shape
-        Rows and columns of positions.
+    rows
+        First and last but one row of positions that will be added.
+    columns
+        Positions of a row.
     """
 
     def __init__(
         self,
         probe: NDArray[np.complexfloating],
         scan_step: tuple[float, float],
-        shape: tuple[int, int],
+        rows: tuple[int, int],
+        columns: int,
     ) -> None:
         self._probe = scipy.fft.fft2(scipy.fft.ifftshift(probe))
         self._step = tuple(step / PIXEL * FINER for step in scan_step)
-        self.shape = shape
+        self._columns = columns
         self._margin = WINDOW * FINER // 2 + 1
+        # The canvas begins at a whole pixel of that of the whole scan: all rows lie on one grid.
+        self._top = math.floor(rows[0] * self._step[0])
         sides = [
-            math.ceil((count - 1) * step) + 2 * self._margin
-            for count, step in zip(shape, self._step, strict=True)
+            math.ceil((rows[1] - 1) * self._step[0]) - self._top + 2 * self._margin,
+            math.ceil((columns - 1) * self._step[1]) + 2 * self._margin,
         ]
         self._sum = np.zeros(sides, np.complex64)
         self._light = np.zeros(sides, np.float32)
 
-    @property
-    def reach(self) -> float:
-        """How far the light of the probe reaches that counts, in λ/α."""
-        intensity = np.abs(scipy.fft.fftshift(scipy.fft.ifft2(self._probe))) ** 2
-        y, x = np.nonzero(intensity > DARK * intensity.max())
-        middle = WINDOW // 2
-        return float(np.hypot(y - middle, x - middle).max() + 1) * PIXEL
-
-    def add_row(self, row: int, waves: NDArray[np.complexfloating]) -> None:
-        """Add the patches of a row of positions.
+    def add(self, row: int, column: int, waves: NDArray[np.complexfloating]) -> None:
+        """Add the patches of neighbouring positions of a row.
 
         Parameters
         ----------
-        row
-            Number of the row.
+        row, column
+            Of the first position.
         waves
-            (columns, `WINDOW`, `WINDOW`), each around its probe's middle pixel, at half the height
-            of the specimen; the probe is of unit intensity.
+            (n, `WINDOW`, `WINDOW`), each around its probe's middle pixel, at half the height of the
+            specimen; the probe is of unit intensity.
         """
-        corners, ramps = self._places(row, len(waves))
+        corners, ramps = self._places(row, column + np.arange(len(waves)))
         spectra = scipy.fft.fft2(scipy.fft.ifftshift(waves, axes=(1, 2)))
         moved = [_finer(one * ramps) for one in (spectra, self._probe[None])]
         intensity = np.abs(moved[1]) ** 2
@@ -92,18 +104,18 @@ class Stitcher:
             self._light[place] += light
 
     def _places(
-        self, row: int, columns: int
+        self, row: int, columns: NDArray[np.int64]
     ) -> tuple[list[tuple[int, int]], NDArray[np.complex128]]:
         """First pixels of the patches, and ramps that move waves by what is left."""
         y = row * self._step[0]
-        x = np.arange(columns) * self._step[1]
+        x = columns * self._step[1]
         top, left = math.floor(y), np.floor(x).astype(int)
         frequency = scipy.fft.fftfreq(WINDOW) / FINER
         down = np.exp(-2j * np.pi * frequency * (y - top))
         right = np.exp(-2j * np.pi * np.outer(x - left, frequency))
         # Pixel (0, 0) of the canvas is `_margin` pixels before the first position.
         offset = self._margin - WINDOW * FINER // 2
-        corners = [(top + offset, int(one) + offset) for one in left]
+        corners = [(top - self._top + offset, int(one) + offset) for one in left]
         return corners, down[None, :, None] * right[:, None, :]
 
     def transmission(
@@ -125,8 +137,9 @@ class Stitcher:
         light : ndarray
             Intensity of all probes together there.
         """
-        y = self._margin + np.arange(rows[0] * points, rows[1] * points) * self._step[0] / points
-        x = self._margin + np.arange(self.shape[1] * points) * self._step[1] / points
+        y = np.arange(rows[0] * points, rows[1] * points) * self._step[0] / points
+        y += self._margin - self._top
+        x = self._margin + np.arange(self._columns * points) * self._step[1] / points
         first, last = int(y[0]) - SPLINE, int(y[-1]) + SPLINE
         grid = np.meshgrid(y - max(first, 0), x, indexing="ij")
         part = slice(max(first, 0), last)

@@ -40,23 +40,27 @@ class Tile:
     after: int
 
 
-def strips(size: int) -> Iterator[Tile]:
+def strips(size: int, *, core: int | None = None, margin: int | None = None) -> Iterator[Tile]:
     """Cut an axis of a scan into tiles.
 
     Parameters
     ----------
     size
         Positions along the axis.
+    core, margin
+        Positions of a tile that are drawn, about, and those around that are looked at; ``None``:
+        `CORE`, `MARGIN`.
 
     Examples
     --------
     >>> [(tile.seen, tile.drawn, tile.before, tile.after) for tile in strips(150)]
     [((0, 91), (0, 75), 0, 32), ((59, 150), (75, 150), 32, 0)]
     """
-    count = max(1, round(size / CORE))
+    core, margin = CORE if core is None else core, MARGIN if margin is None else margin
+    count = max(1, round(size / core))
     edges = [size * index // count for index in range(count + 1)]
     seen = [
-        (max(0, first - MARGIN), min(size, last + MARGIN))
+        (max(0, first - margin), min(size, last + margin))
         for first, last in itertools.pairwise(edges)
     ]
     for number, drawn in enumerate(itertools.pairwise(edges)):

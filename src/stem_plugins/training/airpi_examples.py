@@ -35,6 +35,10 @@ Generator = np.random.Generator
 #: Electrons per (λ/α)², from and to; and how often there is no noise.
 DOSES, NOISELESS = (40.0, 3e6), 0.12
 
+#: How often the dose is drawn about where this specimen begins to be seen; and electrons per (λ/α)²
+#: times its mean squared phase [rad²] there, from and to.
+AT_THE_LIMIT, LIMIT = 0.3, (0.15, 6.0)
+
 #: Errors of the calibration: of the step and of aberration phases [rad].
 STEP_ERROR, ABERRATION_ERROR = 0.01, 0.12
 
@@ -103,8 +107,7 @@ def draw_example(scan: CleanScan, rng: Generator, doses: tuple[float, float] = D
     cells, phase, aberrations = turned(scan, int(rng.integers(4)), bool(rng.integers(2)))
     dose = math.inf
     if rng.random() > NOISELESS:
-        dose = float(np.exp(rng.uniform(*np.log(doses)))) * scan.conditions.scan_step**2
-        dose = max(dose, 1.0)
+        dose = max(1.0, _random_dose(phase, rng, doses) * scan.conditions.scan_step**2)
     step = scan.conditions.scan_step * np.exp(rng.normal(0, STEP_ERROR))
     errors = rng.normal(0, ABERRATION_ERROR, (len(aberrations), 2)) * rng.choice([0, 1])
     believed = tuple(
@@ -113,6 +116,19 @@ def draw_example(scan: CleanScan, rng: Generator, doses: tuple[float, float] = D
     )
     conditions = ScanConditions((step, step), dose, scan.conditions.unit, believed)
     return Example(noisy_inputs(cells, conditions, rng), phase)
+
+
+def _random_dose(phase: NDArray[np.float32], rng: Generator, doses: tuple[float, float]) -> float:
+    """Electrons per (λ/α)²: anything alike, or where it is hard to tell specimen and noise apart.
+
+    Strong specimens come there only at the lowest doses, weak ones at doses where others are seen
+    well: drawn alike, a single layer of light atoms would hardly ever teach how it looks there.
+    """
+    low, high = doses
+    if rng.random() < AT_THE_LIMIT:
+        power = max(float(phase.var()), 1e-12)
+        low, high = np.clip([edge / power for edge in LIMIT], *doses)
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def noisy_inputs(

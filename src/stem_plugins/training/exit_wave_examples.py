@@ -32,7 +32,7 @@ Generator = np.random.Generator
 SIDE = 8
 
 #: Electrons of a pattern, from and to.
-ELECTRONS = (3.0, 3e6)
+ELECTRONS = (10.0, 3e6)
 
 #: How often the detector is smaller than the grid, and its half side then, in α.
 CUT, CUT_AT = 0.3, (1.2, 3.0)

@@ -240,10 +240,11 @@ def _one_step(
         pairs = zip(state.averaged.parameters(), state.network.parameters(), strict=True)
         for slow, new in pairs:
             slow.lerp_(new, 1 - memory)
-        # What batch normalisation has seen is an average itself.
+        # What batch normalisation has seen belongs to the weights that it was seen with.
         seen = zip(state.averaged.buffers(), state.network.buffers(), strict=True)
         for kept, latest in seen:
-            kept.copy_(latest)
+            if kept.is_floating_point():
+                kept.lerp_(latest, 1 - memory)
     return float(loss.detach())
 
 
