@@ -107,11 +107,16 @@ def rows(scan: Specimen, model: str, draws: int) -> dict[str, list[np.ndarray]]:
     return found
 
 
-def print_table(title: str, found: dict[str, list[np.ndarray]]) -> None:
+def print_rows(title: str, found: dict[str, list[np.ndarray]]) -> None:
     heads = ["infinite" if dose is None else f"{dose:g} e/Å²" for dose in DOSES]
     print(f"\n{title:30}" + "".join(f"{head:>15}" for head in heads))
     for name, cells in found.items():
-        print(f"{name:30}" + "".join(f"{one:9.3f} ({slope:4.2f})" for one, slope in cells))
+        cells_of = "".join(f"{one:9.3f} ({slope:4.2f})" for one, slope in cells)
+        print(f"{name:30}{cells_of}", flush=True)
+
+
+def print_table(title: str, found: dict[str, list[np.ndarray]]) -> None:
+    print_rows(title, found)
     one_pass = [name for name in found if not name.startswith(("AIRPI", "ours", "iterative"))]
     ahead = [
         found["AIRPI"][index][0] - max(found[name][index][0] for name in one_pass)

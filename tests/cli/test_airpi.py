@@ -12,6 +12,7 @@ from dgp_commands import signal_in
 import stem_plugins as stem
 from stem_plugins.hyperspy import load
 from stem_plugins.io import write_merlin
+from stem_plugins.models.registry import find_airpi_weights
 from stem_plugins.simulation import simulate_scan, single_atoms
 
 pytest.importorskip("torch")
@@ -67,6 +68,29 @@ def test_the_file_the_signal_and_the_array_give_one_image(works, gold, out, simu
     row, column = np.unravel_index(expected.phase.argmax(), expected.phase.shape)
     nearest = np.hypot(*(np.array(PLACES) - [row * 0.15, column * 0.15]).T).min()
     assert nearest < 0.2
+
+
+def test_the_exit_wave_design_has_an_amplitude(works, fails, tmp_path, simulated, out):
+    small = tmp_path / "small.mib"
+    write_merlin(small, simulated.data[:8, :9], acquisition=simulated.acquisition)
+    works("airpi", small, "-o", out, "--design", "exit-wave", "--evidence", *ONE)
+    expected = stem.airpi(
+        simulated.data[:8, :9], simulated.acquisition, design="exit-wave", threads=1
+    )
+    for name in ("phase", "amplitude"):
+        image = tifffile.imread(out / f"small_airpi_{name}.tif")
+        np.testing.assert_allclose(image, getattr(expected, name), atol=1e-4)
+    assert (out / "small_airpi_consistency.tif").is_file()
+    record = tomllib.loads((out / "small_airpi_record.toml").read_text(encoding="utf-8"))
+    assert record["parameters"]["design"] == "exit-wave"
+    signal = load(small, lazy=True)
+    found = signal.airpi(design="exit-wave", threads=1, show_progressbar=False)
+    assert found.phase._lazy
+    np.testing.assert_allclose(np.abs(found.transmission.data), expected.amplitude, atol=1e-4)
+    weights = find_airpi_weights("exit-wave")
+    line = fails("airpi", small, "-o", out / "other", "--design", "spatial", "--model", weights)
+    assert "holds weights of the exit-wave design, not of spatial" in line
+    assert not (out / "other").exists()
 
 
 def test_the_record_says_what_was_done(works, gold, out):

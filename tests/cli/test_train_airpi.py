@@ -98,3 +98,27 @@ def test_a_run_for_all_microscopes_has_scans_to_validate_on(works, tmp_path, mon
     works("train", "airpi", tmp_path / "all", "--minutes", 0.02, "--batch", 1)
     assert (tmp_path / "all" / "library" / "validation.npz").is_file()
     assert load_weights(tmp_path / "all" / "airpi.safetensors").details["steps"] >= 1
+
+
+def test_the_exit_wave_design_is_trained_without_a_library(works, fails, tmp_path, monkeypatch):
+    from stem_plugins.training import exit_wave
+
+    monkeypatch.setattr(exit_wave, "validate", lambda *_: {"network": 1.0, "probe": 2.0})
+    monkeypatch.setattr(exit_wave, "MIXED", 1)
+    folder = tmp_path / "waves"
+    words = ("train", "airpi", folder, "--design", "exit-wave", "--minutes", 0.02, "--batch", 1)
+    works(*words, "--filters", 2)
+    weights = load_weights(folder / "exit_wave.safetensors")
+    assert weights.details["filters"] == 2
+    assert weights.details["steps"] >= 1
+    # What was trained can be trained further, elsewhere.
+    other = ("train", "airpi", tmp_path / "more", *words[3:], "--filters", 2)
+    works(*other, "--start-from", folder / "exit_wave.safetensors")
+    more = load_weights(tmp_path / "more" / "exit_wave.safetensors").details
+    assert more["steps"] > weights.details["steps"]
+    line = fails(*other[:2], tmp_path / "wide", *other[3:-1], 4, "--start-from", folder)
+    assert "safetensors" in line
+    assert "not for --design exit-wave" in fails(*words, "--scans", 80)
+    assert "is for --design exit-wave" in fails(
+        "train", "airpi", tmp_path / "mine", "--minutes", 1, "--filters", 2
+    )

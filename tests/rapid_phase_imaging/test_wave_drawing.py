@@ -16,7 +16,7 @@ from stem_plugins.rapid_phase_imaging.exit_wave_network import (
     EXIT_WAVE_VERSION,
     ExitWaveNetwork,
 )
-from stem_plugins.rapid_phase_imaging.networks import load_network
+from stem_plugins.rapid_phase_imaging.networks import find_network, load_network
 from stem_plugins.rapid_phase_imaging.reconstruct import airpi, grow_airpi, iter_airpi
 from stem_plugins.rapid_phase_imaging.wave_grid import PIXEL, WINDOW
 
@@ -162,8 +162,8 @@ def test_the_design_is_that_of_the_weights_or_the_one_asked_for(small, weights, 
 
 
 def test_weights_of_any_width_are_read_and_damaged_ones_refused(tmp_path, weights):
-    network, design = load_network(weights, weights.stat().st_mtime_ns, "cpu")
-    assert design == "exit-wave"
+    assert find_network(weights, None) == (weights, "exit-wave")
+    network = load_network(weights, weights.stat().st_mtime_ns, "cpu")
     assert sum(one.numel() for one in network.parameters()) > 1e4
     path = tmp_path / "lacking.safetensors"
     save_weights(

@@ -159,7 +159,7 @@ def test_runs_add_up_and_what_is_exported_is_used(library, tmp_path, monkeypatch
     assert second.seconds > first.seconds
     assert (tmp_path / "log.csv").read_text().startswith("step,seconds,loss,network,direct\n")
     path = tmp_path / "airpi.safetensors"
-    network, _ = load_network(path, path.stat().st_mtime_ns, "cpu")
+    network = load_network(path, path.stat().st_mtime_ns, "cpu")
     # The last layer was zero before the first step.
     assert float(network.last.weight.detach().abs().max()) > 0
     (tmp_path / "checkpoint.pt").write_bytes(b"damaged")
@@ -189,7 +189,7 @@ def test_what_is_exported_is_the_average_that_was_best(library, tmp_path, monkey
         )
         assert list(steps)
     path = tmp_path / "airpi.safetensors"
-    exported = load_network(path, path.stat().st_mtime_ns, "cpu")[0].state_dict()
+    exported = load_network(path, path.stat().st_mtime_ns, "cpu").state_dict()
     for name, value in exported.items():
         np.testing.assert_allclose(value, kept[0][name], atol=1e-3)
     # The second run went on from the last step, and was worse.

@@ -44,7 +44,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
             "  stem-plugins airpi scan.mib -o phase\n"
             "  stem-plugins airpi scan.mib -o phase --beam-energy 300 --convergence-angle 20 \\\n"
             "      --scan-step 0.2 --diffraction-step 1.9 --rotation auto\n"
-            "  stem-plugins airpi scan.mib -o phase --evidence"
+            "  stem-plugins airpi scan.mib -o phase --evidence\n"
+            "  stem-plugins airpi scan.mib -o phase --design exit-wave"
         ),
     )
     add_scan_and_folder(parser)
@@ -60,6 +61,13 @@ def _add_image_options(parser: argparse.ArgumentParser) -> None:
         "--model",
         default="default",
         help="default, or a file of stem-plugins train airpi (default)",
+    )
+    group.add_argument(
+        "--design",
+        choices=("spatial", "exit-wave"),
+        help="spatial: a network over the scan; exit-wave: the published one, which draws the wave "
+        "behind each position, with an amplitude, and is hundreds of times slower (that of the "
+        "weights; by default spatial)",
     )
     group.add_argument(
         "--box",
@@ -98,10 +106,13 @@ def run(arguments: argparse.Namespace) -> None:
     from stem_plugins.io.output_files import check_output
 
     check_torch("AIRPI")
+    from stem_plugins.rapid_phase_imaging.networks import EXIT_WAVE, find_network
+
     folder, stem = arguments.output, f"{arguments.file.stem}_airpi"
     check_folder(folder)
     scan = open_scan(arguments)
-    names = ("phase", "consistency") if arguments.evidence else ("phase",)
+    _, design = find_network(arguments.model, arguments.design)
+    names = ["phase", *["amplitude"][: design == EXIT_WAVE], *["consistency"][: arguments.evidence]]
     record = folder / f"{stem}_record.toml"
     plan = [(name, folder / f"{stem}_{name}.{suffix}") for name in names for suffix in FORMATS]
     if folder.is_dir():
@@ -141,6 +152,7 @@ def _image(arguments: argparse.Namespace, scan: Scan, acquisition: Acquisition) 
             scan.data,
             acquisition,
             model=arguments.model,
+            design=arguments.design,
             repeat=arguments.box,
             oversample=arguments.oversample,
             device=arguments.device,
@@ -169,6 +181,7 @@ def _save(
     coarse = tuple(pixels * edge for edge in result.sampling)
     kinds = {
         "phase": (result.phase, result.sampling, "AIRPI phase", "rad"),
+        "amplitude": (result.amplitude, result.sampling, "AIRPI amplitude", ""),
         "consistency": (result.consistency, coarse, "AIRPI consistency", "expected noise"),
     }
     paths = [path for _, path in plan]

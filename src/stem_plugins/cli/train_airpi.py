@@ -46,7 +46,8 @@ def add_parser(networks: Any) -> None:
         description=(
             "Train the network of AIRPI on simulated scans, which are kept in FOLDER/library.\n"
             "With --for the network that comes with stem-plugins is trained further for the\n"
-            "voltage, aperture, scan step, lens and dose of one scan, which takes minutes. Run\n"
+            "voltage, aperture, scan step, lens and dose of one scan, which takes minutes. The\n"
+            "exit-wave design simulates while it trains, and makes exit_wave.safetensors. Run\n"
             "the same command again and training goes on. Stop it by Ctrl-C at any time; the\n"
             "scans, the checkpoint and the weights are kept."
         ),
@@ -54,12 +55,25 @@ def add_parser(networks: Any) -> None:
             "Examples:\n"
             "  stem-plugins train airpi mine --minutes 15 --for scan.mib\n"
             "  stem-plugins airpi scan.mib -o phase --model mine/airpi.safetensors\n"
-            "  stem-plugins train airpi training --minutes 180"
+            "  stem-plugins train airpi training --minutes 180\n"
+            "  stem-plugins train airpi waves --minutes 180 --design exit-wave"
         ),
     )
     add_run_options(parser, "airpi.safetensors")
     parser.add_argument(
         "--for", dest="file", type=Path, metavar="FILE", help="a calibrated scan to train for"
+    )
+    parser.add_argument(
+        "--design",
+        choices=("spatial", "exit-wave"),
+        default="spatial",
+        help="which of AIRPI's networks (spatial)",
+    )
+    parser.add_argument(
+        "--filters",
+        type=whole_number(1),
+        metavar="N",
+        help="exit-wave: channels of the first level (16; published: 32)",
     )
     parser.add_argument(
         "--scans",
@@ -77,6 +91,11 @@ def _train_airpi(arguments: argparse.Namespace) -> None:
     from stem_plugins.cli.train import follow_training, given_settings, prepare_training_folder
 
     check_torch("AIRPI")
+    if arguments.design == "exit-wave":
+        _train_exit_wave(arguments)
+        return
+    if arguments.filters is not None:
+        raise ValueError("--filters is for --design exit-wave.")
     from stem_plugins.training.airpi import AirpiTraining, train_airpi
 
     names = ("batch", "seed", "threads", "workers")
@@ -103,6 +122,26 @@ def _train_airpi(arguments: argparse.Namespace) -> None:
         validation=validation,
     )
     follow_training(steps, folder / "airpi.safetensors")
+
+
+def _train_exit_wave(arguments: argparse.Namespace) -> None:
+    from stem_plugins.cli.train import follow_training, given_settings, prepare_training_folder
+    from stem_plugins.training.exit_wave import ExitWaveTraining, train_exit_wave
+
+    for name, option in (("file", "--for"), ("scans", "--scans"), ("workers", "--workers")):
+        if getattr(arguments, name) is not None:
+            raise ValueError(f"{option} is not for --design exit-wave.")
+    settings = ExitWaveTraining(
+        **given_settings(arguments, ("batch", "filters", "seed", "threads"))
+    )
+    pace = given_settings(arguments, ("learning_rate", "cool_down"))
+    pace.pop("device", None)
+    settings = dataclasses.replace(settings, pace=dataclasses.replace(settings.pace, **pace))
+    folder = prepare_training_folder(arguments.folder)
+    steps = train_exit_wave(
+        folder, minutes=arguments.minutes, settings=settings, start_from=arguments.start_from
+    )
+    follow_training(steps, folder / "exit_wave.safetensors")
 
 
 def _like_the_scan(

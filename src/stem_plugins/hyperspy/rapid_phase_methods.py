@@ -31,7 +31,7 @@ class AirpiSignals:
     phase
         [rad], of mean zero; atoms are bright. It is not wrapped.
     transmission
-        ``exp(iφ)``, of which ``amplitude`` and ``phase`` are images too.
+        ``A exp(iφ)``, of which ``amplitude`` and ``phase`` are images too.
     coverage
         How many probes light each pixel, over what the middle of a large scan gets.
     consistency
@@ -60,6 +60,7 @@ class RapidPhaseMethods:
         self: Any,
         *,
         model: str | Path = "default",
+        design: str | None = None,
         repeat: int | None = None,
         oversample: int = 2,
         device: str = "auto",
@@ -75,6 +76,9 @@ class RapidPhaseMethods:
         ----------
         model
             ``"default"``, or the path of a ``.safetensors`` file of ``stem-plugins train airpi``.
+        design
+            ``"spatial"``, or ``"exit-wave"``, the published one, which is hundreds of times slower
+            and knows an amplitude, too; ``None``: that of the weights.
         repeat
             Edge of the box of patterns that are summed into one; ``None``: as the step needs it.
         oversample
@@ -143,6 +147,7 @@ class RapidPhaseMethods:
                 data,
                 acquisition,
                 model=model,
+                design=design,
                 repeat=repeat,
                 oversample=oversample,
                 device=device,

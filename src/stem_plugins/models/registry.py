@@ -141,7 +141,8 @@ def find_airpi_weights(name_or_path: str | Path, design: str = "spatial") -> Pat
     Parameters
     ----------
     name_or_path
-        ``"default"``, or the path of a ``.safetensors`` file.
+        ``"default"``, ``"exit-wave"``, which is the default of that design, or the path of a
+        ``.safetensors`` file.
     design
         Of which the default is meant, ``"spatial"`` or ``"exit-wave"``.
 
@@ -157,12 +158,13 @@ def find_airpi_weights(name_or_path: str | Path, design: str = "spatial") -> Pat
     ValueError
         There is no such model.
     """
-    if str(name_or_path) == "default":
-        return find_weights(_AIRPI_DEFAULTS[design])
+    name = design if str(name_or_path) == "default" else str(name_or_path)
+    if name in _AIRPI_DEFAULTS:
+        return find_weights(_AIRPI_DEFAULTS[name])
     if not isinstance(name_or_path, Path) and Path(name_or_path).suffix != ".safetensors":
         raise ValueError(
-            f"AIRPI has no model {name_or_path!r}. Give 'default', or the path of a .safetensors "
-            "file of stem-plugins train airpi."
+            f"AIRPI has no model {name_or_path!r}. Give 'default', 'exit-wave', or the path of "
+            "a .safetensors file of stem-plugins train airpi."
         )
     return find_weights(name_or_path)
 

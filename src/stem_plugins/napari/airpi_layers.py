@@ -52,6 +52,9 @@ def evidence_layers(
             result.coverage, result, result.sampling, acquisition, f"AIRPI coverage of {name}"
         )
     }
+    if result.amplitude is not None:
+        words = f"AIRPI amplitude of {name}"
+        layers["amplitude"] = _layer(result.amplitude, result, result.sampling, acquisition, words)
     if result.consistency is not None:
         assert acquisition.scan_step is not None
         step_y, step_x = acquisition.scan_step

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stem_plugins.models import Weights, check_tensors, load_weights
+from stem_plugins.models import Weights, load_weights, weights_header
+from stem_plugins.models.network_weights import fill_network
+from stem_plugins.models.registry import find_airpi_weights
 from stem_plugins.rapid_phase_imaging.exit_wave_network import (
     EXIT_WAVE_DESIGN,
     EXIT_WAVE_VERSION,
@@ -16,7 +18,7 @@ from stem_plugins.rapid_phase_imaging.exit_wave_network import (
 )
 from stem_plugins.rapid_phase_imaging.spatial_network import DESIGN, DESIGN_VERSION, SpatialNetwork
 
-__all__ = ["DESIGNS", "EXIT_WAVE", "SPATIAL", "load_network"]
+__all__ = ["DESIGNS", "EXIT_WAVE", "SPATIAL", "find_network", "load_network"]
 
 #: What users call the designs.
 SPATIAL, EXIT_WAVE = "spatial", "exit-wave"
@@ -25,8 +27,34 @@ SPATIAL, EXIT_WAVE = "spatial", "exit-wave"
 DESIGNS = {SPATIAL: (DESIGN, DESIGN_VERSION), EXIT_WAVE: (EXIT_WAVE_DESIGN, EXIT_WAVE_VERSION)}
 
 
+def find_network(model: str | Path, design: str | None) -> tuple[Path, str]:
+    """Find the weights of a network, and which design it is of.
+
+    Parameters
+    ----------
+    model
+        As for `stem_plugins.models.registry.find_airpi_weights`.
+    design
+        A name of `DESIGNS`; ``None``: that of the weights.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        There are no such weights, or they are of another design.
+    """
+    if design is not None and design not in DESIGNS:
+        raise ValueError(f"design must be one of {', '.join(DESIGNS)}, not {design!r}.")
+    path = find_airpi_weights(model, design or SPATIAL)
+    names = {word: name for name, (word, _) in DESIGNS.items()}
+    # What reads the tensors says what is wrong with other designs.
+    found = names.get(weights_header(path).design, design or SPATIAL)
+    if design not in (None, found):
+        raise ValueError(f"{path} holds weights of the {found} design, not of {design}.")
+    return path, found
+
+
 @functools.lru_cache(maxsize=2)
-def load_network(path: Path, stamp: int, device: str) -> tuple[torch.nn.Module, str]:
+def load_network(path: Path, stamp: int, device: str) -> torch.nn.Module:
     """Read the network of a file of weights.
 
     Parameters
@@ -38,11 +66,6 @@ def load_network(path: Path, stamp: int, device: str) -> tuple[torch.nn.Module, 
     device
         Of torch.
 
-    Returns
-    -------
-    tuple
-        The network, and the name of its design.
-
     Raises
     ------
     ValueError
@@ -50,23 +73,15 @@ def load_network(path: Path, stamp: int, device: str) -> tuple[torch.nn.Module, 
     """
     del stamp
     weights = load_weights(path, designs=dict(DESIGNS.values()))
-    design = next(name for name, (word, _) in DESIGNS.items() if word == weights.design)
-    network = SpatialNetwork() if design == SPATIAL else ExitWaveNetwork(_filters(weights))
-    # Counts of batches are not in the files.
-    shapes = {
-        name: tuple(value.shape)
-        for name, value in network.state_dict().items()
-        if value.is_floating_point()
-    }
-    check_tensors(weights, shapes)
-    tensors = {name: np.asarray(value, "f4") for name, value in weights.tensors.items()}
-    network.load_state_dict(
-        {name: torch.from_numpy(value) for name, value in tensors.items()}, strict=False
-    )
+    if weights.design == DESIGN:
+        network: torch.nn.Module = SpatialNetwork()
+    else:
+        network = ExitWaveNetwork(_filters(weights))
+    fill_network(network, weights)
     network.to(device).eval()
     # Channels last is faster on processors.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network, design
+    return network
 
 
 def _filters(weights: Weights) -> int:

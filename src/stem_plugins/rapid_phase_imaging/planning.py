@@ -11,12 +11,11 @@ import numpy as np
 import torch
 
 from stem_plugins.lazy.processors import torch_device
-from stem_plugins.models.registry import find_airpi_weights
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.rapid_phase_imaging.checks import survey
 from stem_plugins.rapid_phase_imaging.consistency import Comparison, plan_comparison
 from stem_plugins.rapid_phase_imaging.inputs import ScanConditions, conditions_of
-from stem_plugins.rapid_phase_imaging.networks import DESIGNS, EXIT_WAVE, SPATIAL, load_network
+from stem_plugins.rapid_phase_imaging.networks import EXIT_WAVE, find_network, load_network
 from stem_plugins.rapid_phase_imaging.reduction import Reduction, plan_reduction
 from stem_plugins.rapid_phase_imaging.wave_grid import plan_patterns
 
@@ -102,11 +101,10 @@ def plan(
         As `stem_plugins.airpi` raises them.
     """
     _check_counts(repeat=repeat, oversample=oversample)
-    if design is not None and design not in DESIGNS:
-        raise ValueError(f"design must be one of {', '.join(DESIGNS)}, not {design!r}.")
+    path, design = find_network(model, design)
     seen = survey(data, acquisition, force=force, stacklevel=stacklevel + 1)
     device = torch_device(device)
-    network, design = _network(model, design, device)
+    network = load_network(path, path.stat().st_mtime_ns, device)
     alone = conditions_of(seen.acquisition, 1, seen.electrons)
     notes = []
     if repeat is None:
@@ -146,15 +144,6 @@ def plan(
         comparison,
         tuple(notes),
     )
-
-
-def _network(model: str | Path, design: str | None, device: str) -> tuple[torch.nn.Module, str]:
-    """The network that is asked for, and the name of its design."""
-    path = find_airpi_weights(model, design or SPATIAL)
-    network, found = load_network(path, path.stat().st_mtime_ns, device)
-    if design not in (None, found):
-        raise ValueError(f"{path} holds weights of the {found} design, not of {design}.")
-    return network, found
 
 
 def _check_counts(**counts: int | None) -> None:

@@ -10,14 +10,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from stem_plugins.imaging.center_of_mass import scan_frame_matrix
 from stem_plugins.imaging.frame_memory import flat_pixels, readable
-from stem_plugins.imaging.moments_kernel import machine_order, prefetch
-from stem_plugins.imaging.row_strips import CACHE_LINE_BYTES
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.rapid_phase_imaging.detector_cells import (
     CELLS,
@@ -26,6 +23,7 @@ from stem_plugins.rapid_phase_imaging.detector_cells import (
     SECTORS,
     cell_of,
 )
+from stem_plugins.rapid_phase_imaging.reduction_kernel import reduce_frames
 
 __all__ = ["Reduction", "plan_reduction", "reduce_patterns"]
 
@@ -117,50 +115,6 @@ def _runs(cell: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float3
     return runs.astype(np.int32), (share[starts][order] / parts).astype(np.float32)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _reduce(  # type: ignore[no-untyped-def]
-    pixels,
-    start: int,
-    strides: tuple[int, int, int],
-    shape: tuple[int, int, int, int],
-    swap: bool,
-    runs: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    line: NDArray[np.float32],
-    out: NDArray[np.float32],
-) -> None:
-    """Sum frames where they lie, in any byte order, row by row of the detector.
-
-    Runs are short: a row is brought into machine order and single precision as a whole, which the
-    processor does many pixels at a time, before they are summed.
-    """
-    stride_y, stride_x, stride_row = strides
-    rows, positions, _, width = shape
-    for y in range(rows):
-        for x in range(positions):
-            frame = start + y * stride_y + x * stride_x
-            cells = out[y * positions + x]
-            run = 0
-            while run < len(runs):
-                j = runs[run, 0]
-                first = frame + j * stride_row
-                row = pixels[first : first + width]
-                for i in range(0, width, CACHE_LINE_BYTES // pixels.itemsize):
-                    prefetch(pixels, first + 4 * stride_row + i)
-                if swap:
-                    for i in range(row.size):
-                        line[i] = machine_order(row[i])
-                else:
-                    for i in range(row.size):
-                        line[i] = row[i]
-                while run < len(runs) and runs[run, 0] == j:
-                    total = np.float32(0)
-                    for i in range(runs[run, 1], runs[run, 2]):
-                        total += line[i]
-                    cells[runs[run, 3]] += weights[run] * total
-                    run += 1
-
-
 def reduce_patterns(block: np.ndarray, reduction: Reduction) -> NDArray[np.float32]:
     """Sum patterns over cells and sectors.
 
@@ -195,7 +149,7 @@ def reduce_patterns(block: np.ndarray, reduction: Reduction) -> NDArray[np.float
     out = np.zeros((rows * columns, reduction.cells), np.float32)
     line = np.empty(width, np.float32)
     swap = not block.dtype.isnative
-    _reduce(
+    reduce_frames(
         pixels,
         start,
         strides,

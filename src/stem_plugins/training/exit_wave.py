@@ -11,25 +11,38 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from stem_plugins.models.registry import find_airpi_weights
 from stem_plugins.rapid_phase_imaging.exit_wave_network import (
     EXIT_WAVE_DESIGN,
     EXIT_WAVE_VERSION,
     ExitWaveNetwork,
 )
+from stem_plugins.rapid_phase_imaging.networks import EXIT_WAVE
 from stem_plugins.rapid_phase_imaging.stitching import DARK
 from stem_plugins.training.exit_wave_examples import WaveExamples, exit_wave_examples
-from stem_plugins.training.loop import Pace, Progress, State, export_average, load_checkpoint, train
+from stem_plugins.training.loop import (
+    Pace,
+    Progress,
+    State,
+    export_average,
+    load_checkpoint,
+    start_from_weights,
+    train,
+)
 
 __all__ = ["ExitWaveTraining", "WaveBatch", "exit_wave_loss", "train_exit_wave"]
 
 #: Weight of the wave's direction in Fourier space.
 IN_FOURIER_SPACE = 3.0
 
+#: Squared phase of an object [rad²] that is as good as none.
+VACUUM = 3e-3
+
 #: Examples of one scan are alike: so many scans are mixed.
 MIXED = 8
 
 #: How fast is learned, unless told otherwise.
-PACE = Pace(learning_rate=5e-4, average=0.999)
+PACE = Pace(learning_rate=1e-3, average=0.999)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +95,8 @@ def exit_wave_loss(found: torch.Tensor, sought: torch.Tensor, probes: torch.Tens
         After eq. 4.11 of the thesis: squared differences of intensities and of directions (sine and
         cosine of the phase) in both spaces, of the object's phase under the probe, and its
         cross-correlation. Here directions count where there is intensity, and everything is in
-        parts of what the probe has.
+        parts of what the probe has; the object's phase is so in parts of itself, without which
+        weak objects come out far too weak.
     """
     loss = torch.zeros((), device=found.device)
     for transform, weight in ((_same, 1.0), (_spectrum, IN_FOURIER_SPACE)):
@@ -96,7 +110,8 @@ def exit_wave_loss(found: torch.Tensor, sought: torch.Tensor, probes: torch.Tens
     light = probes.abs().square()
     lit = (light > DARK * light.amax(dim=(1, 2), keepdim=True)).float()
     phases = [torch.angle(part * probes.conj()) for part in (found, sought)]
-    error = ((phases[0] - phases[1]).square() * lit).sum(dim=(1, 2)) / lit.sum(dim=(1, 2))
+    power = (phases[1].square() * lit).sum(dim=(1, 2)) + VACUUM * lit.sum(dim=(1, 2))
+    error = ((phases[0] - phases[1]).square() * lit).sum(dim=(1, 2)) / power
     alike = _correlation(phases[0], phases[1], lit)
     return loss + (error + (1 - alike) / 2).mean()
 
@@ -123,7 +138,11 @@ def _correlation(one: torch.Tensor, other: torch.Tensor, lit: torch.Tensor) -> t
 
 
 def train_exit_wave(
-    folder: str | Path, *, minutes: float, settings: ExitWaveTraining = ExitWaveTraining()
+    folder: str | Path,
+    *,
+    minutes: float,
+    settings: ExitWaveTraining = ExitWaveTraining(),
+    start_from: str | Path | None = None,
 ) -> Iterator[Progress]:
     """Train for some minutes, from the folder's checkpoint where there is one.
 
@@ -135,6 +154,9 @@ def train_exit_wave(
         Length of this run.
     settings
         How to train.
+    start_from
+        Weights to begin with, ``"default"`` or a file, where the folder holds no checkpoint;
+        ``None``: random ones.
 
     Yields
     ------
@@ -144,7 +166,8 @@ def train_exit_wave(
     Raises
     ------
     ValueError
-        The minutes are not above zero, or the checkpoint is damaged.
+        The minutes are not above zero, the checkpoint is damaged, or the weights are of another
+        design or have another number of filters.
     """
     if not minutes > 0:
         raise ValueError(f"minutes must be above zero, not {minutes}.")
@@ -156,7 +179,9 @@ def train_exit_wave(
     averaged.load_state_dict(network.state_dict())
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.pace.learning_rate)
     state = State(network, averaged, optimizer)
-    load_checkpoint(state, folder, settings.device)
+    if not load_checkpoint(state, folder, settings.device) and start_from is not None:
+        path = find_airpi_weights(start_from, EXIT_WAVE)
+        start_from_weights(state, path, {EXIT_WAVE_DESIGN: EXIT_WAVE_VERSION})
     yield from train(
         state,
         folder,

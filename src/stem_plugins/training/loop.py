@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from stem_plugins.models import check_tensors, load_weights, save_weights
+from stem_plugins.models import load_weights, save_weights
+from stem_plugins.models.network_weights import fill_network
 
 __all__ = [
     "Pace",
@@ -332,11 +333,8 @@ def start_from_weights(state: State, name: str | Path, designs: Mapping[str, int
         They are not there.
     """
     weights = load_weights(name, designs=dict(designs))
-    shapes = {name: tuple(value.shape) for name, value in state.network.state_dict().items()}
-    check_tensors(weights, shapes)
-    tensors = {name: np.asarray(value, "f4") for name, value in weights.tensors.items()}
-    for one in (state.network, state.averaged):
-        one.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+    fill_network(state.network, weights)
+    state.averaged.load_state_dict(state.network.state_dict())
     state.step = int(weights.details.get("steps", 0))
     state.seconds = float(weights.details.get("seconds", 0))
 

@@ -30,6 +30,9 @@ __all__ = ["AirpiForm", "lay_out"]
 
 AUTOMATIC = "automatic"
 
+#: What comes with the package.
+MODELS = {"Default network": "default", "Exit waves (as published)": "exit-wave"}
+
 
 class AirpiForm(QWidget):
     """What draws, and how finely."""
@@ -37,8 +40,11 @@ class AirpiForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.model = WeightsChoice()
-        self.model.offer({"Default network": "default"}, chosen="default", instead="default")
-        self.model.setToolTip("The network that comes with stem-plugins, or one of your own")
+        self.model.offer(MODELS, chosen="default", instead="default")
+        self.model.setToolTip(
+            "A network that comes with stem-plugins, or one of your own. The published design "
+            "draws the wave behind each position; it is hundreds of times slower"
+        )
         self.repeat, self.oversample = QSpinBox(), QSpinBox()
         self.repeat.setRange(0, 100)
         self.repeat.setSpecialValueText(AUTOMATIC)
@@ -80,7 +86,7 @@ class AirpiForm(QWidget):
         settings
             What to show.
         """
-        if settings.model == "default":
+        if settings.model in MODELS.values():
             self.model.choose(settings.model)
         else:
             self.model.use_file(settings.model)
