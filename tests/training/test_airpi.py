@@ -19,7 +19,7 @@ from stem_plugins.rapid_phase_imaging.wave_grid import aberration_phase
 from stem_plugins.simulation import Atoms
 from stem_plugins.training import airpi, airpi_library
 from stem_plugins.training.airpi import AirpiTraining, airpi_loss, train_airpi
-from stem_plugins.training.airpi_examples import draw_example, examples, turned
+from stem_plugins.training.airpi_examples import LIMIT, draw_example, examples, turned
 from stem_plugins.training.airpi_library import grow_library, read_scans
 from stem_plugins.training.airpi_scans import (
     SIDE,
@@ -139,6 +139,17 @@ def test_noise_takes_the_electrons_that_it_says(scan):
     doses = 10 ** (3 * (np.array(told) + 1))
     assert doses.min() < 20
     assert (doses > 0.9e6).sum() > 1
+
+
+def test_many_doses_lie_where_a_specimen_begins_to_be_seen(scan):
+    rng = np.random.default_rng(4)
+    weak = dataclasses.replace(scan, phase=scan.phase * np.float32(0.05 / scan.phase.std()))
+    told = [draw_example(weak, rng).inputs.conditions[0] for _ in range(60)]
+    electrons = 10 ** (3 * (np.array(told) + 1))
+    seen = electrons / scan.conditions.scan_step**2 * 0.05**2
+    low, high = LIMIT
+    # Of doses that are drawn alike no more than a third would.
+    assert ((seen > low * 0.99) & (seen < high * 1.01)).mean() > 0.4
 
 
 def test_the_loss_knows_no_offset_and_falls_with_the_error():

@@ -1,12 +1,13 @@
 """The published design of AIRPI: a network that sees 3 × 3 patterns and draws the exit wave.
 
 After T. Friedrich, C.-P. Yu, J. Verbeeck and S. Van Aert (thesis of T. Friedrich, section 4.2.4): a
-U-Net with three convolutions per level, batch normalisation, dropout and two heads, of which one
-corrects the amplitude of the probe and the other its phase.
+U-Net with three convolutions per level, batch normalisation and two heads, of which one corrects
+the amplitude of the probe and the other its phase. The published one has dropout, too, of which
+training on examples that never come again has no use.
 
 There the probe is given, and the wave drawn, in real space, and convolutions have to learn a
 Fourier transform from the patterns to it. Here both are spectra, which lie on the pixels of the
-patterns: the fifth root of a spectrum's amplitude *is* the tenth root of a pattern.
+patterns: the amplitude of the wave's spectrum *is* the square root of a pattern.
 """
 
 from __future__ import annotations
@@ -27,14 +28,11 @@ CHANNELS = 11
 #: Channels of the first level, as published.
 FILTERS = 32
 
-#: Levels, convolutions of each, and the part of the channels that training leaves out.
-LEVELS, CONVOLUTIONS, DROPOUT = 3, 3, 0.05
+#: Levels, and convolutions of each.
+LEVELS, CONVOLUTIONS = 3, 3
 
 #: Heads begin at next to nothing.
 SMALL = 0.1
-
-#: Powers by which amplitudes are drawn.
-ROOT = 0.2
 
 
 class ExitWaveNetwork(nn.Module):
@@ -92,17 +90,16 @@ class ExitWaveNetwork(nn.Module):
             image = self.up[number](torch.cat([self.finer[number](image), kept[number]], dim=1))
         shifted = torch.fft.ifftshift(probe, dim=(-2, -1))
         spectrum = torch.fft.fftshift(torch.fft.fft2(shifted, norm="ortho"), dim=(-2, -1))
-        # Amplitudes in parts of the highest, so that their fifth roots are near one.
         highest = spectrum.abs().amax(dim=(-2, -1), keepdim=True)
-        root = (spectrum.abs() / highest) ** ROOT + self.amplitude(image)[:, 0] * self.scales[0]
+        amplitude = spectrum.abs() + highest * self.amplitude(image)[:, 0] * self.scales[0]
         phase = torch.angle(spectrum) + self.phase(image)[:, 0] * self.scales[1]
-        drawn = torch.polar(highest * root.clamp_min(0) ** (1 / ROOT), phase)
+        drawn = torch.polar(amplitude.clamp_min(0), phase)
         waves = torch.fft.ifft2(torch.fft.ifftshift(drawn, dim=(-2, -1)), norm="ortho")
         return torch.fft.fftshift(waves, dim=(-2, -1))
 
 
 def _followed(convolution: nn.Module, width: int) -> nn.Sequential:
-    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.SiLU(), nn.Dropout2d(DROPOUT))
+    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.SiLU())
 
 
 def _convolutions(inputs: int, width: int) -> nn.Sequential:

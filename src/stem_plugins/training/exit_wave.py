@@ -36,13 +36,13 @@ __all__ = ["ExitWaveTraining", "WaveBatch", "exit_wave_loss", "train_exit_wave"]
 IN_FOURIER_SPACE = 3.0
 
 #: Squared phase of an object [rad²] that is as good as none.
-VACUUM = 3e-3
+VACUUM = 0.02
 
 #: Examples of one scan are alike: so many scans are mixed.
-MIXED = 8
+MIXED = 16
 
 #: How fast is learned, unless told otherwise.
-PACE = Pace(learning_rate=1e-3, average=0.999)
+PACE = Pace(learning_rate=1e-3, average=0.998)
 
 
 @dataclasses.dataclass(frozen=True)
