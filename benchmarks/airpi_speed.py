@@ -108,8 +108,16 @@ def print_speed(folder: Path) -> None:
         print(f"{name:40}{positions_per_second(work, count):10.0f} positions per CPU-s", flush=True)
     large, acquisition = scan_of(96, 256)
     path = folder / "airpi.mib"
-    write_merlin(path, large.astype(np.uint16), acquisition=acquisition, overwrite=True)
+    # Counters of 12 bits are kept in 16.
+    write_merlin(
+        path,
+        large.astype(np.uint16),
+        acquisition=acquisition,
+        counter_depth=12,
+        overwrite=True,
+    )
     scan = read_merlin(path)
+    assert scan.data.dtype == np.dtype(">u2")
 
     def from_file() -> object:
         return stem.airpi(scan.data, scan.acquisition, threads=1, device="cpu", lazy_output=False)

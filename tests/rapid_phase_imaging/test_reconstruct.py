@@ -8,7 +8,8 @@ from atom_scans import ACQUISITION, peaks
 pytest.importorskip("torch")
 
 from stem_plugins import MissingCalibrationError, ssb
-from stem_plugins.rapid_phase_imaging import tiles
+from stem_plugins.io import read_merlin, write_merlin
+from stem_plugins.rapid_phase_imaging import drawing, strips, tiles
 from stem_plugins.rapid_phase_imaging.reconstruct import airpi, grow_airpi, iter_airpi
 from stem_plugins.simulation import simulate_scan, single_atoms
 
@@ -244,3 +245,41 @@ def test_pieces_of_an_image_agree_on_its_mean(untaught, monkeypatch, axis):
     ).phase.compute()
     whole = airpi(data, scan.acquisition, model=untaught, threads=1).phase
     np.testing.assert_allclose(lazy, whole, atol=1e-5)
+
+
+def test_a_pass_computes_each_chunk_once(atoms, untaught, monkeypatch):
+    monkeypatch.setattr(strips, "BLOCK_BYTES", 1)
+    read = []
+
+    def chunk(block, block_info):
+        read.append(block_info[0]["array-location"][0][0])
+        return block
+
+    whole = np.asarray(atoms.data)
+    lazy = da.from_array(whole, chunks=(6, SIDE, 50, 48)).map_blocks(chunk, dtype=whole.dtype)
+    planned = airpi(lazy, atoms.acquisition, model=untaught, threads=1, lazy_output=False)
+    rows = [row for row in read if row is not None]
+    # The look at the scan before, and the pass.
+    assert {rows.count(first) for first in range(0, SIDE, 6)} == {2}
+    expected = airpi(whole, atoms.acquisition, model=untaught, threads=1)
+    np.testing.assert_allclose(planned.phase, expected.phase, atol=1e-5)
+
+
+def test_a_file_is_read_in_place(atoms, untaught, tmp_path, monkeypatch):
+    counts = (np.asarray(atoms.data) * 1e4).round().astype(np.uint16)
+    path = tmp_path / "atoms.mib"
+    write_merlin(path, counts, acquisition=atoms.acquisition, counter_depth=12)
+    scan = read_merlin(path)
+    assert scan.data.dtype == np.dtype(">u2")
+    expected = airpi(counts, atoms.acquisition, model=untaught, threads=1)
+    blocks = []
+    reduce_boxes = drawing.reduce_boxes
+
+    def watched(block, *others):
+        blocks.append(block)
+        return reduce_boxes(block, *others)
+
+    monkeypatch.setattr(drawing, "reduce_boxes", watched)
+    found = airpi(scan.data, scan.acquisition, model=untaught, threads=1, lazy_output=False)
+    assert all(isinstance(block.base, np.memmap) for block in blocks)
+    np.testing.assert_allclose(found.phase, expected.phase, atol=1e-5)

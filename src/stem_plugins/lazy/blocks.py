@@ -28,6 +28,7 @@ __all__ = [
     "array_of_blocks",
     "array_part",
     "chunk_by_scan_rows",
+    "file_reader",
     "in_order",
     "is_lazy",
     "map_scan_blocks",
@@ -224,6 +225,28 @@ def _read_and_apply(
     return _apply(function, _read_block(read, top, bottom, left, right), top, left)
 
 
+def file_reader(data: da.Array) -> Callable[..., np.ndarray] | None:
+    """Return what reads any rows and columns of lazy data in place, where they lie in a file.
+
+    Computed by dask, they would be copied first.
+
+    Parameters
+    ----------
+    data
+        Lazy data.
+
+    Returns
+    -------
+    callable
+        Called with first and last but one row, and columns, as two pairs; ``None``: the data are
+        computed from something else.
+    """
+    from stem_plugins.lazy.file_blocks import FileBlocks
+
+    layer = data.dask.layers.get(data.name)
+    return layer.read if isinstance(layer, FileBlocks) else None
+
+
 def map_scan_blocks(
     function: Callable[[np.ndarray, tuple[int, int]], Any],
     data: da.Array,
@@ -254,12 +277,9 @@ def map_scan_blocks(
     from dask.delayed import Delayed
     from dask.highlevelgraph import HighLevelGraph
 
-    from stem_plugins.lazy.file_blocks import FileBlocks
-
     data = chunk_by_scan_rows(data)
     name = f"scan-{tokenize(function, join, data.name)}"
-    layer = data.dask.layers.get(data.name)
-    read = layer.read if isinstance(layer, FileBlocks) else None
+    read = file_reader(data)
     graph: dict[Any, Any] = {}
     grid: list[list[Any]] = [[] for _ in data.chunks[0]]
     for (i, j), place in _places(data.chunks):

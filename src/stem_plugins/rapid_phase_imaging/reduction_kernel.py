@@ -60,8 +60,10 @@ def reduce_frames(
                     for i in range(row.size):
                         line[i] = row[i]
                 while run < len(runs) and runs[run, 0] == j:
+                    # Over a part from its zero: an index that might be negative is no vector.
+                    part = line[runs[run, 1] : runs[run, 2]]
                     total = np.float32(0)
-                    for i in range(runs[run, 1], runs[run, 2]):
-                        total += line[i]
+                    for i in range(part.size):
+                        total += part[i]
                     cells[runs[run, 3]] += weights[run] * total
                     run += 1

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stem_plugins.lazy.blocks import file_reader, is_lazy
 from stem_plugins.rapid_phase_imaging.planning import Plan
 from stem_plugins.rapid_phase_imaging.reduction import Reduction, reduce_patterns
 
@@ -19,6 +21,9 @@ __all__ = ["Strip", "Watch", "image_shape", "read_rows", "reduce_boxes", "scan_s
 
 #: Bytes of patterns that are reduced at once.
 BLOCK_BYTES = 16 * 2**20
+
+#: Bytes of lazy data that are read at once where they are one chunk.
+LARGEST_CHUNK = 256 * 2**20
 
 #: Time that it takes to draw, and to compare, over that to read patterns of about 64 × 64 pixels.
 DRAWING, COMPARING = 1.0, 8.0
@@ -115,8 +120,27 @@ def read_rows(data: np.ndarray | da.Array, plan: Plan) -> Iterator[np.ndarray]:
     rows, columns = (size * plan.repeat for size in scan_shape(data, plan))
     row_bytes = int(np.prod(data.shape[1:])) * data.dtype.itemsize
     together = max(1, BLOCK_BYTES // (plan.repeat * row_bytes)) * plan.repeat
-    for first in range(0, rows, together):
-        yield np.asarray(data[first : min(first + together, rows), :columns])
+    chunks = data.chunks[0] if is_lazy(data) else ()
+    if plan.repeat == 1 and 0 < max(chunks, default=0) * row_bytes <= LARGEST_CHUNK:
+        edges = _edges_of_chunks(chunks, together)
+    else:
+        edges = [*range(0, rows, together), rows]
+    in_file = file_reader(data) if is_lazy(data) else None
+    for first, last in itertools.pairwise(edges):
+        if in_file is not None:
+            yield np.asarray(in_file((first, last), (0, columns)))
+        else:
+            yield np.asarray(data[first:last, :columns])
+
+
+def _edges_of_chunks(chunks: tuple[int, ...], together: int) -> list[int]:
+    """Rows between which whole chunks lie, small ones together: what is cut is copied."""
+    edges = [0]
+    for last in itertools.accumulate(chunks):
+        if len(edges) > 1 and last - edges[-2] <= together:
+            edges.pop()
+        edges.append(last)
+    return edges
 
 
 def reduce_boxes(block: np.ndarray, reduction: Reduction, repeat: int) -> NDArray[np.float32]:
