@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 from stem_plugins import airpi, ssb
 from stem_plugins.models import read_weights
 from stem_plugins.models.registry import find_airpi_weights
-from stem_plugins.rapid_phase_imaging.spatial_network import DESIGN, DESIGN_VERSION
+from stem_plugins.rapid_phase_imaging.networks import DESIGNS
 
 from .conftest import SIDE, atom_scan
 
@@ -36,10 +36,21 @@ def test_an_empty_field_is_flatter_than_by_direct_ptychography():
     assert airpi(counts, scan.acquisition, threads=1).phase.std() < direct.std()
 
 
-def test_the_file_says_what_it_is():
-    path = find_airpi_weights("default")
+@pytest.mark.parametrize("design", ["spatial", "exit-wave"])
+def test_the_file_says_what_it_is(design):
+    path = find_airpi_weights("default", design)
     weights = read_weights(path)
-    assert (weights.design, DESIGN_VERSION) == (DESIGN, 1)
+    assert (weights.design, weights.version) == DESIGNS[design]
     assert path.stat().st_size < 8e6
     assert weights.details["licence"] == "GPL-3.0-or-later"
     assert path.with_suffix(".md").is_file()
+
+
+def test_the_published_design_sees_atoms():
+    """It has learned too little to be more than like the truth."""
+    scan = atom_scan(side=20, scan_step=0.38)
+    found = airpi(scan.data, scan.acquisition, design="exit-wave", threads=1)
+    image, truth = found.phase[::2, ::2].ravel(), np.asarray(scan.phase).ravel()
+    assert likeness(image, truth) > 0.6
+    assert np.polyfit(truth, image, 1)[0] > 0.15
+    assert found.amplitude.mean() == pytest.approx(1, abs=0.2)
