@@ -7,7 +7,7 @@ of the exit-wave design; figures are the correlation of the argument with the pr
 its slope. "Lower face": waves and probe are referred to where the beam leaves the specimen, as in
 the thesis; "half height": to its middle, as here. "Moving": another frozen-phonon configuration at
 each position, of 32; the average of the images of so few moments is not the smeared phase. Phases
-of gold exceed π: its image is wrapped, and compared by its cosine and sine as well.
+of gold exceed π: they are known from -π/2 to 3π/2, and compared by their cosine and sine as well.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from airpi_specimens import MATERIALS
 from numpy.typing import NDArray
 
 from stem_plugins.optics import interaction_constant
-from stem_plugins.rapid_phase_imaging.stitching import Stitcher
+from stem_plugins.rapid_phase_imaging.stitching import Stitcher, object_phase
 from stem_plugins.rapid_phase_imaging.wave_grid import angles, probe_wave
 from stem_plugins.simulation import Atoms
 from stem_plugins.simulation.batched_scan import PIXEL, WINDOW, free_flight
@@ -57,7 +57,7 @@ def flown(waves: NDArray, distance: float) -> NDArray[np.complex128]:
 
 def judged(image: NDArray, truth: NDArray) -> str:
     inside = slice(8, -8)
-    phase, slope = compared(np.angle(image)[inside, inside], truth[inside, inside])
+    phase, slope = compared(object_phase(image)[inside, inside], truth[inside, inside])
     wave = np.exp(1j * (truth - truth.mean()))[inside, inside]
     both = image[inside, inside]
     # Whatever the phase of the whole is.

@@ -1,4 +1,4 @@
-"""What AIRPI's training draws: energies, angles, steps, doses and thicknesses."""
+"""What AIRPI's training draws: energies, angles, steps, doses and aberrations."""
 
 import matplotlib.pyplot as plt
 import numpy as np

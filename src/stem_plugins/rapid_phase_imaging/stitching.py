@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from stem_plugins.rapid_phase_imaging.wave_grid import PIXEL, WINDOW
 
-__all__ = ["SPLINE_REACH", "Stitcher", "probe_reach"]
+__all__ = ["SPLINE_REACH", "Stitcher", "object_phase", "probe_reach"]
 
 #: The product of two waves has twice their frequencies.
 FINER = 2
@@ -43,6 +43,17 @@ def probe_reach(probe: NDArray[np.complexfloating]) -> float:
     y, x = np.nonzero(intensity > DARK * intensity.max())
     middle = WINDOW // 2
     return float(np.hypot(y - middle, x - middle).max() + 1) * PIXEL
+
+
+def object_phase(transmission: NDArray[np.complexfloating]) -> NDArray[np.float32]:
+    """Phases from -π/2 to 3π/2 [rad]: atoms turn the wave forward, vacuum leaves it at zero.
+
+    Parameters
+    ----------
+    transmission
+        Complex, any shape.
+    """
+    return (np.angle(-1j * transmission) + np.float32(np.pi / 2)).astype(np.float32)
 
 
 class Stitcher:

@@ -14,7 +14,12 @@ from stem_plugins.lazy.processors import torch_threads
 from stem_plugins.rapid_phase_imaging.consistency import pattern_consistency
 from stem_plugins.rapid_phase_imaging.exit_wave_inputs import exit_wave_inputs
 from stem_plugins.rapid_phase_imaging.planning import POINTS, Plan
-from stem_plugins.rapid_phase_imaging.stitching import SPLINE_REACH, Stitcher, probe_reach
+from stem_plugins.rapid_phase_imaging.stitching import (
+    SPLINE_REACH,
+    Stitcher,
+    object_phase,
+    probe_reach,
+)
 from stem_plugins.rapid_phase_imaging.strips import (
     Strip,
     Watch,
@@ -92,7 +97,7 @@ class _OpenStrip:
         transmission, _ = self._stitcher.transmission(self.tile.drawn, pixels)
         return Strip(
             slice(*(edge * pixels for edge in self.tile.drawn)),
-            _phase(transmission),
+            object_phase(transmission),
             slice(*self.tile.drawn),
             self._consistency(watch),
             np.abs(transmission),
@@ -104,17 +109,12 @@ class _OpenStrip:
         transmission, _ = self._stitcher.transmission(self.tile.seen, POINTS)
         first, last = (edge - self.tile.seen[0] for edge in self.tile.drawn)
         return pattern_consistency(
-            _phase(transmission),
+            object_phase(transmission),
             np.stack(self._cells),
             (first, last),
             self._plan.comparison,
             compared=watch.compared,
         )
-
-
-def _phase(transmission: NDArray[np.complex64]) -> NDArray[np.float32]:
-    """Phases from -π/2 to 3π/2: atoms turn the wave forward."""
-    return (np.angle(-1j * transmission) + np.float32(np.pi / 2)).astype(np.float32)
 
 
 def _tiles(rows: int, plan: Plan) -> list[Tile]:
