@@ -118,7 +118,8 @@ def test_the_exit_wave_design_is_trained_without_a_library(works, fails, tmp_pat
     assert more["steps"] > weights.details["steps"]
     line = fails(*other[:2], tmp_path / "wide", *other[3:-1], 4, "--start-from", folder)
     assert "safetensors" in line
-    assert "not for --design exit-wave" in fails(*words, "--scans", 80)
+    for option in (("--scans", 80), ("--beam-energy", 30), ("--scan", 3, 4)):
+        assert "not for --design exit-wave" in fails(*words, *option)
     assert "is for --design exit-wave" in fails(
         "train", "airpi", tmp_path / "mine", "--minutes", 1, "--filters", 2
     )

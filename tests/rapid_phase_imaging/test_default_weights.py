@@ -53,4 +53,5 @@ def test_the_published_design_sees_atoms():
     image, truth = found.phase[::2, ::2].ravel(), np.asarray(scan.phase).ravel()
     assert likeness(image, truth) > 0.6
     assert np.polyfit(truth, image, 1)[0] > 0.15
+    assert "several times too small" in found.notes[0]
     assert found.amplitude.mean() == pytest.approx(1, abs=0.2)

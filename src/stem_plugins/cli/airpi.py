@@ -60,7 +60,7 @@ def _add_image_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         default="default",
-        help="default, or a file of stem-plugins train airpi (default)",
+        help="default, exit-wave, or a file of stem-plugins train airpi (default)",
     )
     group.add_argument(
         "--design",

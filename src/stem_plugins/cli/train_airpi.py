@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from stem_plugins.cli.options import (
     add_acquisition_options,
     add_reading_options,
+    given_acquisition,
     open_scan,
     whole_number,
 )
@@ -59,7 +60,7 @@ def add_parser(networks: Any) -> None:
             "  stem-plugins train airpi waves --minutes 180 --design exit-wave"
         ),
     )
-    add_run_options(parser, "airpi.safetensors")
+    add_run_options(parser, "airpi.safetensors or exit_wave.safetensors")
     parser.add_argument(
         "--for", dest="file", type=Path, metavar="FILE", help="a calibrated scan to train for"
     )
@@ -126,11 +127,18 @@ def _train_airpi(arguments: argparse.Namespace) -> None:
 
 def _train_exit_wave(arguments: argparse.Namespace) -> None:
     from stem_plugins.cli.train import follow_training, given_settings, prepare_training_folder
+    from stem_plugins.optics.acquisition import Acquisition
     from stem_plugins.training.exit_wave import ExitWaveTraining, train_exit_wave
 
-    for name, option in (("file", "--for"), ("scans", "--scans"), ("workers", "--workers")):
+    for name in ("file", "scans", "workers", "scan"):
         if getattr(arguments, name) is not None:
-            raise ValueError(f"{option} is not for --design exit-wave.")
+            option = "for" if name == "file" else name
+            raise ValueError(f"--{option} is not for --design exit-wave.")
+    if given_acquisition(arguments) != Acquisition():
+        raise ValueError(
+            "The exit-wave design is trained for all microscopes: a calibration is not for "
+            "--design exit-wave."
+        )
     settings = ExitWaveTraining(
         **given_settings(arguments, ("batch", "filters", "seed", "threads"))
     )

@@ -29,7 +29,7 @@ class AirpiSignals:
     Parameters
     ----------
     phase
-        [rad], of mean zero; atoms are bright. It is not wrapped.
+        [rad], of mean zero; atoms are bright. That of the default design is not wrapped.
     transmission
         ``A exp(iφ)``, of which ``amplitude`` and ``phase`` are images too.
     coverage
@@ -75,7 +75,8 @@ class RapidPhaseMethods:
         Parameters
         ----------
         model
-            ``"default"``, or the path of a ``.safetensors`` file of ``stem-plugins train airpi``.
+            ``"default"``, ``"exit-wave"``, or the path of a ``.safetensors`` file of
+            ``stem-plugins train airpi``.
         design
             ``"spatial"``, or ``"exit-wave"``, the published one, which is hundreds of times slower
             and knows an amplitude, too; ``None``: that of the weights.

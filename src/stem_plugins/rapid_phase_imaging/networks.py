@@ -49,7 +49,10 @@ def find_network(model: str | Path, design: str | None) -> tuple[Path, str]:
     # What reads the tensors says what is wrong with other designs.
     found = names.get(weights_header(path).design, design or SPATIAL)
     if design not in (None, found):
-        raise ValueError(f"{path} holds weights of the {found} design, not of {design}.")
+        raise ValueError(
+            f"The model {str(model)!r} holds weights of the {found} design, not of {design}. Leave "
+            "design out, or give another model."
+        )
     return path, found
 
 

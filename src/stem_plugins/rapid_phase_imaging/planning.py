@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from stem_plugins.lazy.processors import torch_device
+from stem_plugins.models.registry import find_airpi_weights
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.rapid_phase_imaging.checks import survey
 from stem_plugins.rapid_phase_imaging.consistency import Comparison, plan_comparison
@@ -114,6 +115,11 @@ def plan(
                 f"repeat {repeat}: steps of {min(alone.scan_step):.2g} λ/α are finer than the "
                 f"network knows"
             )
+    if design == EXIT_WAVE and path == find_airpi_weights(EXIT_WAVE):
+        notes.append(
+            "exit-wave design: its weights are at the beginning of their training, and phases come "
+            "out several times too small"
+        )
     if min(data.shape[:2]) < 4 * repeat:
         raise ValueError(
             f"The scan has {data.shape[0]} × {data.shape[1]} positions; AIRPI needs at least "

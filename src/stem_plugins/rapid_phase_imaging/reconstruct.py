@@ -54,7 +54,8 @@ def airpi(
         `aberrations` (at half the height of the specimen), `scan_rotation` and `flip_y` are taken
         as none where unknown; the centre of the patterns is measured.
     model
-        ``"default"``, or the path of a ``.safetensors`` file of ``stem-plugins train airpi``.
+        ``"default"``, ``"exit-wave"``, or the path of a ``.safetensors`` file of
+        ``stem-plugins train airpi``.
     design
         ``"spatial"``: a network over the scan corrects direct ptychography. ``"exit-wave"``, the
         published one: a network sees 3 × 3 patterns and draws the wave behind the specimen, and
@@ -84,8 +85,9 @@ def airpi(
     Returns
     -------
     AirpiResult
-        With dask data the phase is a dask array, of which each strip is computed from the rows
-        that it sees, unless `lazy_output` is ``False``.
+        With dask data the images are dask arrays, unless `lazy_output` is ``False``. Strips are
+        tasks of their own, but the phase is less its mean, so that any part of it needs one pass
+        over the scan; ``dask.compute(result.phase, result.amplitude)`` takes one for both.
 
     Raises
     ------
@@ -171,8 +173,8 @@ def iter_airpi(
     rows : slice
         Of the image.
     phase : ndarray
-        Of these rows [rad], all columns. The first strip has about the mean zero and the others go
-        on from it: nobody knows the mean of the whole before its end.
+        Of these rows [rad], all columns. Beside `airpi` a constant is missing, the same in all
+        strips: nobody knows the mean of the whole before its end.
     """
     planned = plan(
         data,

@@ -144,7 +144,7 @@ class Stitcher:
         Returns
         -------
         transmission : ndarray
-            Complex; 0 where no light fell.
+            Complex; 1, as of vacuum, where no light fell.
         light : ndarray
             Intensity of all probes together there.
         """
@@ -160,7 +160,7 @@ class Stitcher:
         )
         light = np.maximum(light, 0)
         lit = light > 1e-6 * max(float(light.max()), 1e-30)
-        found = np.where(lit, (real + 1j * imaginary) / np.where(lit, light, 1), 0)
+        found = np.where(lit, (real + 1j * imaginary) / np.where(lit, light, 1), 1)
         return found.astype(np.complex64), light.astype(np.float32)
 
 
