@@ -59,7 +59,7 @@ class MissingCalibrationError(ValueError):
             f"Missing calibration: {missing}.\n"
             f"  in Python:     Acquisition({arguments})\n"
             f"  in HyperSpy:   signal.set_acquisition({arguments})\n"
-            "  in napari:     the Calibration form of the riCOM panel\n"
+            "  in napari:     Calibration, in the panel\n"
             f"  in the shell:  {options}"
         )
 
