@@ -271,6 +271,9 @@ def _found_and_false(image: np.ndarray, there: np.ndarray, height: float) -> tup
 
 def print_calibration(scans: dict[str, Specimen], model: str) -> None:
     angle, unit = 0.02, wavelength(300)
+    assert ACQUISITION.diffraction_step is not None
+    assert not ACQUISITION.scan_rotation
+    pixel = ACQUISITION.diffraction_step[0]
     center = ACQUISITION.center
     assert center is not None
     wrong = {
@@ -279,6 +282,9 @@ def print_calibration(scans: dict[str, Specimen], model: str) -> None:
         "step 5 % too small": {"scan_step": (0.95 * STEP, 0.95 * STEP)},
         "defocus +0.4 rad": {"defocus": 0.4 * unit / (np.pi * angle**2)},
         "defocus -0.4 rad": {"defocus": -0.4 * unit / (np.pi * angle**2)},
+        "rotation off by 2°": {"scan_rotation": 2.0},
+        "rotation off by 5°": {"scan_rotation": 5.0},
+        "patterns 3 % wider in y": {"diffraction_step": (1.03 * pixel, pixel)},
     }
     print("\nloss of correlation by wrong calibration, mean of the materials (largest)")
     print(" " * 24 + "".join(f"{'no noise' if d is None else f'{d:g} e/Å²':>20}" for d in DOSES))
