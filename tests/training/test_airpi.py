@@ -10,13 +10,17 @@ pytest.importorskip("torch")
 
 import torch
 
+from stem_plugins.imaging.center_of_mass import scan_frame_matrix
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.electrons import wavelength
+from stem_plugins.rapid_phase_imaging.detector_cells import CELLS
 from stem_plugins.rapid_phase_imaging.inputs import ScanConditions, scan_inputs
 from stem_plugins.rapid_phase_imaging.networks import load_network
+from stem_plugins.rapid_phase_imaging.reduction import plan_reduction, reduce_patterns
 from stem_plugins.rapid_phase_imaging.spatial_network import SpatialNetwork
 from stem_plugins.rapid_phase_imaging.wave_grid import aberration_phase
 from stem_plugins.simulation import Atoms
+from stem_plugins.simulation.batched_scan import ANGLE, WINDOW
 from stem_plugins.training import airpi, airpi_library
 from stem_plugins.training.airpi import AirpiTraining, airpi_loss, train_airpi
 from stem_plugins.training.airpi_examples import LIMIT, draw_example, examples, turned
@@ -33,6 +37,7 @@ from stem_plugins.training.airpi_validation import (
     read_validation,
     write_validation,
 )
+from stem_plugins.training.cell_sums import UNDISTORTED, sum_over_cells
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +144,43 @@ def test_noise_takes_the_electrons_that_it_says(scan):
     doses = 10 ** (3 * (np.array(told) + 1))
     assert doses.min() < 20
     assert (doses > 0.9e6).sum() > 1
+
+
+def test_patterns_can_lie_turned_and_stretched():
+    """As the reduction of recorded patterns sees them with that rotation and those pixels."""
+    rng = np.random.default_rng(6)
+    patterns = rng.random((3, WINDOW, WINDOW)).astype(np.float32)
+    camera = Acquisition(
+        convergence_angle=1.0,
+        diffraction_step=(1.02 * ANGLE, 0.98 * ANGLE),
+        center=(WINDOW / 2 - 0.5,) * 2,
+        scan_rotation=4.0,
+    )
+    expected = reduce_patterns(patterns[None], plan_reduction((WINDOW, WINDOW), camera))[0]
+    turn = scan_frame_matrix(4.0, False) @ np.diag([1.02, 0.98])
+    found = sum_over_cells(torch.from_numpy(patterns), tuple(map(tuple, turn.tolist())))
+    inside = expected.mean(axis=0) > 0
+    np.testing.assert_allclose(found[:, inside], expected[:, inside], atol=0.02 * expected.max())
+    straight = sum_over_cells(torch.from_numpy(patterns))
+    assert float((straight - found)[:, :CELLS].abs().max()) > 0.3
+
+
+def test_conditions_hold_errors_of_the_camera_in_half_of_the_scans(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    drawn = [random_conditions(rng).distortion for _ in range(200)]
+    assert 60 < sum(one == UNDISTORTED for one in drawn) < 140
+    angles = np.rad2deg([np.arctan2(one[0][1] - one[1][0], one[0][0] + one[1][1]) for one in drawn])
+    assert 0.8 < angles.std() < 2.5
+    # A library keeps them.
+    monkeypatch.setattr(airpi_library, "SCANS_PER_FILE", 1)
+    made = []
+
+    def remembered(rng):
+        made.append(random_conditions(rng))
+        return made[-1]
+
+    path = next(grow_library(tmp_path, conditions=remembered))
+    assert [one.conditions for one in read_scans(path)] == made
 
 
 def test_many_doses_lie_where_a_specimen_begins_to_be_seen(scan):

@@ -86,5 +86,7 @@ def read_scans(path: Path) -> list[CleanScan]:
     for one, image, words in zip(cells, phase, described, strict=True):
         words["aberrations"] = tuple(complex(*part) for part in words["aberrations"])
         words["offset"] = tuple(words["offset"])
+        if "distortion" in words:
+            words["distortion"] = tuple(map(tuple, words["distortion"]))
         scans.append(CleanScan(one, image, Conditions(**words)))
     return scans

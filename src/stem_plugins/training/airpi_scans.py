@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stem_plugins.optics.acquisition import Acquisition
 from stem_plugins.optics.electrons import wavelength
-from stem_plugins.rapid_phase_imaging.detector_cells import CELLS, FINE, SECTORS, cell_of
+from stem_plugins.rapid_phase_imaging.detector_cells import CELLS, FINE, SECTORS
 from stem_plugins.rapid_phase_imaging.inputs import ABERRATIONS, conditions_of
 from stem_plugins.rapid_phase_imaging.wave_grid import aberration_phase
 from stem_plugins.simulation.batched_scan import (
@@ -32,6 +32,12 @@ from stem_plugins.simulation.batched_scan import (
 )
 from stem_plugins.simulation.crystals import Atoms
 from stem_plugins.simulation.random_specimens import random_specimen
+from stem_plugins.training.cell_sums import (
+    UNDISTORTED,
+    Distortion,
+    random_distortion,
+    sum_over_cells,
+)
 
 __all__ = [
     "SIDE",
@@ -80,6 +86,8 @@ class Conditions:
         By which patterns lie beside where they are thought to, in parts of α (y, x).
     configurations
         Frozen phonons; 0: the potential is smeared, and all of the specimen is one slice.
+    distortion
+        By which patterns are turned and stretched against what is thought of the camera.
     """
 
     beam_energy: float
@@ -88,6 +96,7 @@ class Conditions:
     aberrations: tuple[complex, ...]
     offset: tuple[float, float]
     configurations: int
+    distortion: Distortion = UNDISTORTED
 
     @property
     def scan_step(self) -> float:
@@ -154,6 +163,7 @@ def random_conditions(rng: Generator) -> Conditions:
         aberrations=aberrations,
         offset=_random_offset(rng),
         configurations=int(rng.choice([0, 4])),
+        distortion=random_distortion(rng),
     )
 
 
@@ -201,6 +211,7 @@ def conditions_like(acquisition: Acquisition, rng: Generator, *, repeat: int = 1
         ),
         offset=_random_offset(rng),
         configurations=int(rng.choice([0, 4])),
+        distortion=random_distortion(rng),
     )
 
 
@@ -364,22 +375,9 @@ def _cells_of_scan(
     device = scan.phases.device
     places = scan_places(conditions.step, SIDE).to(device)
     kinds = torch.from_numpy(rng.integers(len(scan.phases), size=SIDE**2)).to(device)
-    middle = (np.arange(WINDOW) - WINDOW / 2 + 0.5) * ANGLE
-    angles = np.stack(np.meshgrid(middle, middle, indexing="ij"), -1)
-    cell = cell_of(angles).reshape(-1)
-    sums = torch.zeros(WINDOW**2, CELLS + SECTORS, device=device)
-    looked_at = np.flatnonzero(cell >= 0)
-    sums[looked_at, cell[looked_at]] = 1.0
     offset = torch.tensor([one / ANGLE for one in conditions.offset], device=device)
-    patterns = scan.patterns(places, kinds, offset)
-    # Fine cells are single pixels; only sectors are sums.
-    fine = patterns.reshape(SIDE**2, -1)
-    found = torch.empty(CELLS + SECTORS, SIDE**2, device=device)
-    order = np.empty(CELLS, np.int64)
-    order[cell[looked_at][cell[looked_at] < CELLS]] = looked_at[cell[looked_at] < CELLS]
-    found[:CELLS] = fine[:, torch.from_numpy(order).to(device)].T
-    found[CELLS:] = (fine @ sums[:, CELLS:]).T
-    return found.reshape(CELLS + SECTORS, SIDE, SIDE).cpu().numpy()
+    found = sum_over_cells(scan.patterns(places, kinds, offset), conditions.distortion)
+    return found.T.reshape(CELLS + SECTORS, SIDE, SIDE).cpu().numpy()
 
 
 def _label(
