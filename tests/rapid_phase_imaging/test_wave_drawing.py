@@ -16,6 +16,7 @@ from stem_plugins.rapid_phase_imaging.exit_wave_network import (
     EXIT_WAVE_VERSION,
     ExitWaveNetwork,
 )
+from stem_plugins.rapid_phase_imaging.inputs import conditions_of
 from stem_plugins.rapid_phase_imaging.networks import find_network, load_network
 from stem_plugins.rapid_phase_imaging.reconstruct import airpi, grow_airpi, iter_airpi
 from stem_plugins.rapid_phase_imaging.stitching import object_phase
@@ -57,7 +58,7 @@ def test_true_waves_give_the_object(monkeypatch, weights):
     """A network that draws the wave behind each position: the whole path around it is exact."""
     side = 20
     scan = atom_scan(side=side)
-    unit = 1.0
+    unit = conditions_of(scan.acquisition, 1, 1.0).unit
     waves = []
 
     def phase(y, x):
@@ -76,9 +77,6 @@ def test_true_waves_give_the_object(monkeypatch, weights):
             waves.append(row)
         return torch.from_numpy(np.array(found, np.complex64))
 
-    from stem_plugins.rapid_phase_imaging.inputs import conditions_of
-
-    unit = conditions_of(scan.acquisition, 1, 1.0).unit
     monkeypatch.setattr(exit_wave_network.ExitWaveNetwork, "forward", draw)
     found = image(scan, weights)
     assert len(waves) == side**2

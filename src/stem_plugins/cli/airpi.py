@@ -112,7 +112,8 @@ def run(arguments: argparse.Namespace) -> None:
     check_folder(folder)
     scan = open_scan(arguments)
     _, design = find_network(arguments.model, arguments.design)
-    names = ["phase", *["amplitude"][: design == EXIT_WAVE], *["consistency"][: arguments.evidence]]
+    wanted = {"phase": True, "amplitude": design == EXIT_WAVE, "consistency": arguments.evidence}
+    names = [name for name, made in wanted.items() if made]
     record = folder / f"{stem}_record.toml"
     plan = [(name, folder / f"{stem}_{name}.{suffix}") for name in names for suffix in FORMATS]
     if folder.is_dir():

@@ -89,7 +89,7 @@ def add_parser(networks: Any) -> None:
 
 def _train_airpi(arguments: argparse.Namespace) -> None:
     from stem_plugins.cli.restore import check_torch
-    from stem_plugins.cli.train import follow_training, given_settings, prepare_training_folder
+    from stem_plugins.cli.train import follow_training, prepare_training_folder
 
     check_torch("AIRPI")
     if arguments.design == "exit-wave":
@@ -100,10 +100,7 @@ def _train_airpi(arguments: argparse.Namespace) -> None:
     from stem_plugins.training.airpi import AirpiTraining, train_airpi
 
     names = ("batch", "seed", "threads", "workers")
-    settings = dataclasses.replace(AirpiTraining(), **given_settings(arguments, names))
-    pace = given_settings(arguments, ("learning_rate", "cool_down"))
-    pace.pop("device", None)
-    settings = dataclasses.replace(settings, pace=dataclasses.replace(settings.pace, **pace))
+    settings = _chosen(AirpiTraining(), arguments, names)
     conditions, start_from, made_for = None, arguments.start_from, "all microscopes"
     if arguments.file is not None:
         conditions, settings, made_for = _like_the_scan(arguments, settings)
@@ -125,8 +122,21 @@ def _train_airpi(arguments: argparse.Namespace) -> None:
     follow_training(steps, folder / "airpi.safetensors")
 
 
+def _chosen(settings: Any, arguments: argparse.Namespace, names: tuple[str, ...]) -> Any:
+    """Settings of a training, those of the names and the pace as they were given."""
+    from stem_plugins.cli.train import given_settings
+
+    pace = given_settings(arguments, ("learning_rate", "cool_down"))
+    pace.pop("device", None)
+    return dataclasses.replace(
+        settings,
+        **given_settings(arguments, names),
+        pace=dataclasses.replace(settings.pace, **pace),
+    )
+
+
 def _train_exit_wave(arguments: argparse.Namespace) -> None:
-    from stem_plugins.cli.train import follow_training, given_settings, prepare_training_folder
+    from stem_plugins.cli.train import follow_training, prepare_training_folder
     from stem_plugins.optics.acquisition import Acquisition
     from stem_plugins.training.exit_wave import ExitWaveTraining, train_exit_wave
 
@@ -139,12 +149,8 @@ def _train_exit_wave(arguments: argparse.Namespace) -> None:
             "The exit-wave design is trained for all microscopes: a calibration is not for "
             "--design exit-wave."
         )
-    settings = ExitWaveTraining(
-        **given_settings(arguments, ("batch", "filters", "seed", "threads"))
-    )
-    pace = given_settings(arguments, ("learning_rate", "cool_down"))
-    pace.pop("device", None)
-    settings = dataclasses.replace(settings, pace=dataclasses.replace(settings.pace, **pace))
+    names = ("batch", "filters", "seed", "threads")
+    settings = _chosen(ExitWaveTraining(), arguments, names)
     folder = prepare_training_folder(arguments.folder)
     steps = train_exit_wave(
         folder, minutes=arguments.minutes, settings=settings, start_from=arguments.start_from
