@@ -144,13 +144,10 @@ def _resampled(
 
 def _draw(cells: NDArray[np.float16], plan: Plan) -> NDArray[np.float32]:
     rows, columns, _ = cells.shape
-    parts = np.ascontiguousarray(np.moveaxis(cells, -1, 0), np.float32)
-    total = float(parts.sum(axis=0).mean())
-    if not total > 0:
+    mean = float(cells.sum(axis=-1, dtype=np.float32).mean())
+    if not mean > 0:
         return np.zeros((POINTS * rows, POINTS * columns), np.float32)
-    parts /= np.float32(total)
-    inputs = _padded(scan_inputs(parts, plan.conditions))
-    del parts
+    inputs = _padded(scan_inputs(np.moveaxis(cells, -1, 0), plan.conditions, mean=mean))
     channels = torch.from_numpy(inputs.channels)[None].contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         found = plan.network(

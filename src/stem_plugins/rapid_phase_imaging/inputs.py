@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import operator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +25,7 @@ from stem_plugins.rapid_phase_imaging.detector_cells import (
 )
 from stem_plugins.rapid_phase_imaging.physics_images import (
     IMAGES,
+    cell_overlaps,
     lens_in_units_of_aperture,
     physics_images,
 )
@@ -37,6 +41,9 @@ CONTRAST, SMALLEST_SCALE = 0.5, 0.01
 
 #: Largest number that the network sees.
 LARGEST = 12.0
+
+#: Cells whose spectra are held at once: those of all are as large as the cells themselves.
+TOGETHER = 80
 
 #: Electrons per pattern from which on more make no difference.
 MANY_ELECTRONS = 1e6
@@ -145,40 +152,59 @@ class ScanInputs:
     scale: float
 
 
-def scan_inputs(cells: NDArray[np.floating], conditions: ScanConditions) -> ScanInputs:
+def scan_inputs(
+    cells: NDArray[np.floating], conditions: ScanConditions, *, mean: float = 1.0
+) -> ScanInputs:
     """Make the network's input.
 
     Parameters
     ----------
     cells
-        What cells and sectors recorded, in parts of the mean pattern, (cells + sectors, y, x).
+        What cells and sectors recorded, (cells + sectors, y, x), of any floating type; views are
+        read in place.
     conditions
         Of the scan.
+    mean
+        The mean pattern's sum, in the same unit.
     """
+    step, shape = conditions.scan_step, cells.shape[1:]
     lens = lens_in_units_of_aperture(conditions.terms())
     electrons = conditions.electrons if math.isfinite(conditions.electrons) else None
-    physics = physics_images(
-        cells[:CELLS], lens=lens, scan_step=conditions.scan_step, electrons=electrons
-    )
-    scale = float(np.hypot(physics.images[0].std(), SMALLEST_SCALE))
-    _, y, x = cells.shape
-    channels = np.empty((CHANNELS, y, x), np.float32)
+    channels = np.empty((CHANNELS, *shape), np.float32)
     coarse = channels[:COARSE_CELLS]
     coarse[:] = 0
-    for fine, number in enumerate(coarse_of_fine()):
-        coarse[number] += cells[fine]
+    sums = []
+    for which in _groups_of_cells():
+        fine = _in_parts(cells[which], mean)
+        for number, cell in zip(coarse_of_fine()[which], fine, strict=True):
+            coarse[number] += cell
+        sums.append(cell_overlaps(fine, which, lens=lens, scan_step=step))
+    physics = physics_images(
+        functools.reduce(operator.add, sums), shape, lens=lens, scan_step=step, electrons=electrons
+    )
+    scale = float(np.hypot(physics.images[0].std(), SMALLEST_SCALE))
     vacuum, share = _vacuum()
     # In units of what is seen: of the specimen's contrast, or of the noise where that is larger.
     size = share * math.hypot(CONTRAST * scale, 1 / math.sqrt(share * conditions.electrons))
     coarse -= vacuum[:, None, None]
     coarse /= size
-    np.divide(cells[CELLS:], size, out=channels[COARSE_CELLS : COARSE_CELLS + SECTORS])
+    channels[COARSE_CELLS : COARSE_CELLS + SECTORS] = _in_parts(cells[CELLS:], mean * size)
     # What noise there is beyond the scale tells little by its size.
     noisy = physics.images.std(axis=(1, 2), keepdims=True)
     channels[COARSE_CELLS + SECTORS :] = physics.images / np.maximum(scale, noisy)
     np.clip(channels, -LARGEST, LARGEST, out=channels)
     told = np.append(conditions.numbers(), np.float32(math.log(scale) / 2 + 1))
     return ScanInputs(channels, told, physics.finer / scale, scale)
+
+
+def _groups_of_cells() -> Iterator[slice]:
+    for first in range(0, CELLS, TOGETHER):
+        yield slice(first, min(first + TOGETHER, CELLS))
+
+
+def _in_parts(cells: NDArray[np.floating], whole: float) -> NDArray[np.float32]:
+    """Bring cells together in single precision, in parts of a number."""
+    return np.multiply(cells, np.float32(1 / whole), dtype=np.float32, order="C")
 
 
 def _vacuum() -> tuple[NDArray[np.float32], float]:

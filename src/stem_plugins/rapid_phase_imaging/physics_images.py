@@ -8,24 +8,25 @@ image that the network corrects, and with fixed ones.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import operator
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
 from stem_plugins.imaging.direct_ptychography import noise_to_signal
-from stem_plugins.imaging.overlap_kernel import Lens, add_overlaps, disc_amplitude
+from stem_plugins.imaging.overlap_kernel import Lens, OverlapSums, add_overlaps, disc_amplitude
 from stem_plugins.rapid_phase_imaging.detector_cells import FINE, fine_angles
 
-__all__ = ["IMAGES", "PhysicsImages", "lens_in_units_of_aperture", "physics_images"]
+__all__ = [
+    "IMAGES",
+    "PhysicsImages",
+    "cell_overlaps",
+    "lens_in_units_of_aperture",
+    "physics_images",
+]
 
 #: Wiener terms of the other images, in parts of the largest weight.
 TERMS = (0.02, 0.2, 2.0)
-
-#: Cells whose spectra are held at once.
-TOGETHER = 80
 
 #: Images that are made.
 IMAGES = 1 + len(TERMS)
@@ -59,8 +60,36 @@ def lens_in_units_of_aperture(terms: NDArray[np.float64]) -> Lens:
     return Lens(1.0, FINE, terms, norm)
 
 
+def cell_overlaps(
+    cells: NDArray[np.float32], which: slice, *, lens: Lens, scan_step: tuple[float, float]
+) -> OverlapSums:
+    """Sum what some of the cells say; the sums of all of them are added.
+
+    Parameters
+    ----------
+    cells
+        What these fine cells recorded, in parts of the mean pattern, (cells, y, x).
+    which
+        Their numbers.
+    lens
+        From `lens_in_units_of_aperture`.
+    scan_step
+        (y, x) in λ/α.
+    """
+    spectra = scipy.fft.rfft2(cells, axes=(1, 2))
+    frequencies = _frequencies(cells.shape[1:], scan_step)
+    return add_overlaps(spectra, fine_angles()[which], frequencies, lens)
+
+
+def _frequencies(
+    shape: tuple[int, ...], scan_step: tuple[float, float]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    return np.fft.fftfreq(shape[0], scan_step[0]), np.fft.rfftfreq(shape[1], scan_step[1])
+
+
 def physics_images(
-    cells: NDArray[np.floating],
+    sums: OverlapSums,
+    shape: tuple[int, ...],
     *,
     lens: Lens,
     scan_step: tuple[float, float],
@@ -70,27 +99,16 @@ def physics_images(
 
     Parameters
     ----------
-    cells
-        What the fine cells recorded, in parts of the mean pattern, (cells, y, x).
-    lens
-        From `lens_in_units_of_aperture`.
-    scan_step
-        (y, x) in λ/α.
+    sums
+        From `cell_overlaps`, over all fine cells.
+    shape
+        Of the scan, (y, x).
+    lens, scan_step
+        As for `cell_overlaps`.
     electrons
         In a pattern; ``None``: not known.
     """
-    shape = cells.shape[1:]
-    frequencies = (
-        np.fft.fftfreq(shape[0], scan_step[0]),
-        np.fft.rfftfreq(shape[1], scan_step[1]),
-    )
-    # Some cells at a time: their spectra are as large as the cells themselves.
-    parts = []
-    for first in range(0, len(cells), TOGETHER):
-        some = slice(first, first + TOGETHER)
-        spectra = scipy.fft.rfft2(np.asarray(cells[some], np.float32), axes=(1, 2))
-        parts.append(add_overlaps(spectra, fine_angles()[some], frequencies, lens))
-    sums = functools.reduce(operator.add, parts)
+    frequencies = _frequencies(shape, scan_step)
     weight, signal = sums.weight, sums.signal
     weight[0, 0] = signal[0, 0] = 0
     largest = weight.max()
