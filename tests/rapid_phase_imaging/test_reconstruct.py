@@ -199,6 +199,7 @@ def test_calibrations_that_are_doubtful_are_named(atoms, untaught, calibration, 
         ({"oversample": 1.5}, "oversample"),
         ({"device": "abacus"}, "device"),
         ({"model": "missing"}, "no model"),
+        ({"model": 5}, "no model 5"),
         ({"repeat": 10}, "at least 40"),
     ],
 )
@@ -212,6 +213,24 @@ def test_patterns_that_are_no_numbers_are_refused(atoms, untaught):
     data[1, 1, 25, 24] = np.nan  # which the first look misses
     with pytest.raises(ValueError, match="NaN or infinite"):
         airpi(data, atoms.acquisition, model=untaught)
+
+
+def test_patterns_below_zero_are_refused_where_they_are_no_noise(atoms, untaught):
+    """Noise about a background is; patterns less a mean, or read with a sign, are no counts."""
+    counts = np.array(atoms.data, np.float32) / atoms.data.sum(axis=(2, 3)).mean() * 1e4
+    noisy = counts + np.random.default_rng(4).normal(0, 2, counts.shape)
+    with pytest.warns(UserWarning, match="below zero"):
+        airpi(noisy.astype(np.float32), atoms.acquisition, model=untaught, threads=1)
+    too_many = np.where(counts > counts.max() / 2, counts - counts.max(), counts)
+    for wrong in (counts - counts.mean(axis=(0, 1)) * 0.9 - 1, too_many):
+        with pytest.raises(ValueError, match="mean pattern's pixels are below zero"):
+            airpi(wrong, atoms.acquisition, model=untaught)
+
+
+@pytest.mark.parametrize("calibration", [None, {"beam_energy": 300}])
+def test_a_calibration_of_another_type_is_named(atoms, untaught, calibration):
+    with pytest.raises(TypeError, match="must be an Acquisition"):
+        airpi(atoms.data, calibration, model=untaught)
 
 
 @pytest.mark.parametrize("axis", [0, 1])

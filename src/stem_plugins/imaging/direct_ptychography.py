@@ -25,7 +25,7 @@ from stem_plugins.imaging.center_of_mass import scan_frame_matrix
 from stem_plugins.imaging.moments import check_4d
 from stem_plugins.imaging.overlap_kernel import Lens, OverlapSums, add_overlaps, lens_of
 from stem_plugins.lazy.blocks import is_lazy, map_scan_blocks, numpy_or_dask, scan_row_blocks
-from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.optics.acquisition import Acquisition, check_acquisition
 from stem_plugins.optics.electrons import wavelength
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def plan(data: np.ndarray | da.Array, acquisition: Acquisition) -> DirectTask:
     acquisition
         As for `ssb`, which says what is raised.
     """
-    acquisition.require(*NEEDED)
+    check_acquisition(acquisition).require(*NEEDED)
     if acquisition.center is None:
         acquisition = acquisition.replace(center=disc_center(data))
     return _plan((data.shape[0], data.shape[1]), (data.shape[2], data.shape[3]), acquisition)

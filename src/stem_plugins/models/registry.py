@@ -161,7 +161,7 @@ def find_airpi_weights(name_or_path: str | Path, design: str = "spatial") -> Pat
     name = design if str(name_or_path) == "default" else str(name_or_path)
     if name in _AIRPI_DEFAULTS:
         return find_weights(_AIRPI_DEFAULTS[name])
-    if not isinstance(name_or_path, Path) and Path(name_or_path).suffix != ".safetensors":
+    if not isinstance(name_or_path, Path) and not name.endswith(".safetensors"):
         raise ValueError(
             f"AIRPI has no model {name_or_path!r}. Give 'default', 'exit-wave', or the path of "
             "a .safetensors file of stem-plugins train airpi."

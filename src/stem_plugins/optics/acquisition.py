@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
-__all__ = ["Acquisition", "MissingCalibrationError"]
+__all__ = ["Acquisition", "MissingCalibrationError", "check_acquisition"]
 
 #: What each field means to a reader of an error message, and how the command line spells it.
 FIELDS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -274,3 +274,24 @@ def _pair(name: str, value: Any, *, positive: bool) -> tuple[float, float] | Non
     if positive and min(y, x) <= 0:
         raise ValueError(f"{name} must be above zero ({FIELDS[name][0]}), not {value!r}.")
     return y, x
+
+
+def check_acquisition(acquisition: object) -> Acquisition:
+    """Return the calibration if it is one.
+
+    Parameters
+    ----------
+    acquisition
+        What a caller has given.
+
+    Raises
+    ------
+    TypeError
+        It is something else.
+    """
+    if isinstance(acquisition, Acquisition):
+        return acquisition
+    raise TypeError(
+        "acquisition must be an Acquisition, such as Acquisition(beam_energy=200, ...), not "
+        f"{type(acquisition).__name__}; Acquisition.from_dict() makes one of a dict."
+    )

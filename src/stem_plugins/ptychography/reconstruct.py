@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from stem_plugins.lazy.processors import torch_device, torch_threads
-from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.optics.acquisition import Acquisition, check_acquisition
 from stem_plugins.ptychography.checkpoint import Checkpoint, loaded
 from stem_plugins.ptychography.history import History, provenance
 from stem_plugins.ptychography.preparation import prepare
@@ -278,11 +278,7 @@ def iterate_ptychography(
     Progress
         After every iteration.
     """
-    if not isinstance(acquisition, Acquisition):
-        raise TypeError(
-            "acquisition must be an Acquisition, such as Acquisition(beam_energy=200, ...), not "
-            f"{type(acquisition).__name__}; Acquisition.from_dict() makes one of a dict."
-        )
+    check_acquisition(acquisition)
     kept = Checkpoint.checked(checkpoint, checkpoint_minutes)
     before = loaded(resume)
     if not overwrite_checkpoint:

@@ -12,7 +12,7 @@ import numpy as np
 from stem_plugins.imaging.bright_field_disc import Disc, calibrated_radius, find_disc
 from stem_plugins.imaging.moments import check_4d
 from stem_plugins.optics.aberrations import aberration_coefficients
-from stem_plugins.optics.acquisition import Acquisition
+from stem_plugins.optics.acquisition import Acquisition, check_acquisition
 from stem_plugins.optics.electrons import wavelength
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ ELLIPTICITY_SAID = 1.06
 
 #: Distance [px] of the given centre from that of the disc that is said.
 CENTER_SAID = 1.0
+
+#: Part of the mean pattern's counts that may be missing in pixels below zero.
+NEGATIVE_REFUSED = 0.2
 
 OUTSIDE = "This is outside the range that the network was trained for"
 
@@ -95,8 +98,8 @@ def survey(
     MissingCalibrationError
         Energy, angle, step or detector pixel are unknown.
     ValueError
-        The data are not 4D, hold NaN or no counts; the disc is cut off or contradicts the
-        calibration; the step is too large; or the lens is far outside the range.
+        The data are not 4D, hold NaN, no counts or negative ones; the disc is cut off or
+        contradicts the calibration; the step is too large; or the lens is far outside the range.
     """
     data = check_4d(data)
     overlap = check_calibration(acquisition, force=force, stacklevel=stacklevel + 1)
@@ -104,14 +107,8 @@ def survey(
     sample = np.asarray(data[every])
     if sample.dtype.kind == "f" and not np.isfinite(sample).all():
         raise ValueError("Patterns hold NaN or infinite pixels; replace them first.")
-    negative = int(np.count_nonzero(sample < 0)) if sample.dtype.kind not in "ub" else 0
-    if negative:
-        warnings.warn(
-            f"{negative} of {sample.size} pixels that were looked at are below zero, which counts "
-            "are not; they are taken as they are.",
-            stacklevel=stacklevel,
-        )
     mean = sample.mean(axis=(0, 1), dtype=float)
+    _check_negative(sample, mean, stacklevel + 1)
     if not mean.sum() > 0:
         raise ValueError("The patterns hold no counts: there is nothing to image.")
     disc = find_disc(mean)
@@ -120,6 +117,26 @@ def survey(
     counts = float(mean.sum())
     electrons = counts if counted else math.inf
     return Survey(acquisition.replace(center=center), counts, electrons, overlap)
+
+
+def _check_negative(sample: np.ndarray, mean: np.ndarray, stacklevel: int) -> None:
+    """Say that pixels are below zero, as noise about a background is; refuse what is no noise."""
+    negative = int(np.count_nonzero(sample < 0)) if sample.dtype.kind not in "ub" else 0
+    if not negative:
+        return
+    missing, present = -mean[mean < 0].sum(), mean[mean > 0].sum()
+    if missing > NEGATIVE_REFUSED * present:
+        raise ValueError(
+            f"{np.mean(mean < 0):.0%} of the mean pattern's pixels are below zero, by "
+            f"{missing:.3g} in all beside {present:.3g} above it: these are no electron counts. "
+            "Give patterns from which nothing, or only the background, was subtracted; counts that "
+            "were read with a sign need an unsigned type."
+        )
+    warnings.warn(
+        f"{negative} of {sample.size} pixels that were looked at are below zero, which counts are "
+        "not; they are taken as they are.",
+        stacklevel=stacklevel,
+    )
 
 
 def check_calibration(
@@ -152,7 +169,7 @@ def check_calibration(
     >>> round(check_calibration(fine), 1)
     4.0
     """
-    acquisition.require(*NEEDED)
+    check_acquisition(acquisition).require(*NEEDED)
     _check_range(acquisition, force, stacklevel + 1)
     return _check_step(acquisition, force, stacklevel + 1)
 
