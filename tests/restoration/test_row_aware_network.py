@@ -20,6 +20,11 @@ from stem_plugins.restoration.row_aware_network import (
 from stem_plugins.restoration.row_prior import RowPrior
 
 
+@pytest.fixture(autouse=True)
+def _same_weights_every_time():
+    torch.manual_seed(0)
+
+
 def tensor(image):
     return torch.from_numpy(np.asarray(image, np.float32))[None, None]
 

@@ -254,13 +254,24 @@ def test_scans_to_validate_on_show_their_phase_to_direct_ptychography(tmp_path):
     path = tmp_path / "validation.npz"
     assert list(write_validation(path, side=16))[-1] == (5, 5)
     scans = read_validation(path)
-    assert [scan.acquisition.beam_energy for scan in scans] == [200, 300, 80, 80, 300]
+    energies = [scan.acquisition.beam_energy for scan in scans]
+    assert energies == [200, 200, 300, 300, 80, 80, 80, 80, 300, 300]
+    # Once as they are, and once with a camera that is not as it is said to be.
+    off = np.abs(scans[1].cells - scans[0].cells).mean() / scans[0].cells.mean()
+    assert 0.005 < off < 0.1
+    np.testing.assert_array_equal(scans[0].phase, scans[1].phase)
     assert scans[0].cells.astype(float).sum(axis=0).mean() == pytest.approx(1, abs=0.1)
     # A network that was not taught leaves direct ptychography as it is.
     alike = 1 - mean_dissimilarity(SpatialNetwork(), scans)
     assert 0.6 < alike < 0.95
     blind = [dataclasses.replace(scan, phase=scan.phase[::-1]) for scan in scans]
     assert 1 - mean_dissimilarity(SpatialNetwork(), blind) < alike - 0.3
+
+
+def test_scans_to_validate_on_of_an_earlier_version_are_named(tmp_path):
+    np.savez(tmp_path / "validation.npz", cells0=np.zeros(3), phase0=np.zeros(3))
+    with pytest.raises(ValueError, match="earlier version. Delete it"):
+        read_validation(tmp_path / "validation.npz")
 
 
 def test_conditions_like_those_of_a_scan():

@@ -26,6 +26,7 @@ from .losses import (
     relativistic_average,
     std_loss,
 )
+from .low_pass import LowPass, apply_low_pass, estimate_low_pass, remove_low_pass
 from .restore_images import restore
 from .scan_correction import apply_scan_shifts, scan_shifts
 from .scan_grid import resample_scan
@@ -36,15 +37,18 @@ __all__ = [
     "Distortions",
     "Evidence",
     "LossWeights",
+    "LowPass",
     "PatchDiscriminator",
     "Tail",
     "adversarial_loss",
+    "apply_low_pass",
     "apply_scan_shifts",
     "cgrdn_from_weights",
     "contrast_weight",
     "discriminator_loss",
     "distort",
     "electron_spread",
+    "estimate_low_pass",
     "estimate_tail",
     "fast_scan_tail",
     "fourier_loss",
@@ -59,6 +63,7 @@ __all__ = [
     "outliers",
     "pixel_loss",
     "relativistic_average",
+    "remove_low_pass",
     "remove_tail",
     "resample_scan",
     "restore",

@@ -48,8 +48,8 @@ class ImageModel:
         Range of the training images; ``None``: unknown, or the model was not trained.
     mean_is_kept
         Whether results are brought back to the mean of the image: no distortion changes it.
-    tail_is_removed
-        Whether the tail that the noise gives away is taken back before (`estimate_tail`).
+    noise_is_whitened
+        Whether what colours the noise is taken off before (`noise_colour`): tails and low-passes.
     find_rows
         Finds out where rows belong, (n, y, 2), from standardised images of whole rows;
         ``None``: the model does not ask for it.
@@ -64,7 +64,7 @@ class ImageModel:
     network: torch.nn.Module | None = None
     trained_on: TrainingRange | None = None
     mean_is_kept: bool = False
-    tail_is_removed: bool = False
+    noise_is_whitened: bool = False
     find_rows: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
@@ -93,7 +93,7 @@ def _load(path: Path | None, name: str, stamp: int, device: str) -> ImageModel:
         network=network,
         trained_on=TrainingRange.from_details(weights.details),
         mean_is_kept=True,
-        tail_is_removed=True,
+        noise_is_whitened=True,
         find_rows=network.find_rows,
     )
 

@@ -28,9 +28,9 @@ from stem_plugins.restoration.image_checks import (
     warn_of_image,
     warn_of_scan_axis,
 )
+from stem_plugins.restoration.noise_colour import NoiseColour, find_noise_colour
 from stem_plugins.restoration.pieces import apply_in_pieces, cut, piece_sizes, strip_height
 from stem_plugins.restoration.standardization import FARTHEST, scale_of
-from stem_plugins.restoration.tail_removal import Tail, estimate_tail, remove_tail
 from stem_plugins.restoration.training_range import pedestal_of, warn_outside
 
 if TYPE_CHECKING:
@@ -258,10 +258,10 @@ def _restore_image(image: np.ndarray, task: _Task, report: Callback) -> np.ndarr
     in_double: dict[str, Any] = {"dtype": float, "casting": "unsafe"}
     scaled = np.subtract(filled, mean, out=np.empty(image.shape, np.float32), **in_double)
     turned = _turned(np.divide(scaled, deviation, out=scaled, **in_double), task)
-    tail = _tail_of(turned, task)
-    if task.load().tail_is_removed and not tail.decay:
+    colour = _colour_of(turned, task)
+    if task.load().noise_is_whitened and colour == NoiseColour():
         warn_of_scan_axis(turned)
-    restored = _restore_scaled(turned, tail, task, in_rounds(0))
+    restored = _restore_scaled(turned, colour, task, in_rounds(0))
     np.multiply(_turned_back(restored, task), deviation, out=maps[0], **in_double)
     np.add(maps[0], mean, out=maps[0], **in_double)
     if (task.evidence or task.pedestal) and min(image.shape) >= SMALLEST_EXAMINED:
@@ -295,7 +295,7 @@ def _examine(
         number = itertools.count(1)
 
         def restore_again(one: np.ndarray) -> np.ndarray:
-            return _restore_scaled(one, _tail_of(one, task), task, in_rounds(next(number)))
+            return _restore_scaled(one, _colour_of(one, task), task, in_rounds(next(number)))
 
         spread = spread_map(restored, found, restore_again)
         maps[1] = _turned_back(found.consistency, task)
@@ -314,36 +314,40 @@ def _turned_back(image: np.ndarray, task: _Task) -> np.ndarray:
     return turned.T if task.scan_axis == -2 else turned
 
 
-def _tail_of(image: np.ndarray, task: _Task) -> Tail:
-    """The tail that is to be taken back before the model sees the image."""
-    return estimate_tail(image) if task.load().tail_is_removed else Tail()
+def _colour_of(image: np.ndarray, task: _Task) -> NoiseColour:
+    """What is to be taken off before the model sees the image."""
+    return find_noise_colour(image) if task.load().noise_is_whitened else NoiseColour()
 
 
-def _restore_scaled(image: np.ndarray, tail: Tail, task: _Task, report: Callback) -> np.ndarray:
+def _restore_scaled(
+    image: np.ndarray, colour: NoiseColour, task: _Task, report: Callback
+) -> np.ndarray:
     """Restore a standardised image whose fast scan runs along x to the right."""
     if not task.ensemble:
-        return _restore_once(image, tail, task, report)
-    restored = _restore_once(image, tail, task, lambda share: report(share / 2))
+        return _restore_once(image, colour, task, report)
+    restored = _restore_once(image, colour, task, lambda share: report(share / 2))
     upside_down = image[::-1]
     mirrored = _restore_once(
-        upside_down, _tail_of(upside_down, task), task, lambda share: report((1 + share) / 2)
+        upside_down, _colour_of(upside_down, task), task, lambda share: report((1 + share) / 2)
     )
     restored += mirrored[::-1]
     restored /= 2
     return restored
 
 
-def _restore_once(image: np.ndarray, tail: Tail, task: _Task, report: Callback) -> np.ndarray:
+def _restore_once(
+    image: np.ndarray, colour: NoiseColour, task: _Task, report: Callback
+) -> np.ndarray:
     model = task.load()
     rows, begun = None, 0.0
     if model.find_rows is not None:
         rows, begun = np.empty((len(image), 2), np.float32), SHARE_OF_ROWS
-        for share, kept, found in _found_rows(image, task, tail):
+        for share, kept, found in _found_rows(image, task, colour):
             rows[kept] = found
             report(begun * share)
 
     def run(piece: np.ndarray, where: slice) -> np.ndarray:
-        return _run_piece(remove_tail(piece, tail), None if rows is None else rows[where], task)
+        return _run_piece(colour.removed(piece), None if rows is None else rows[where], task)
 
     sizes = piece_sizes((image.shape[0], image.shape[1]), model, task.tile)
     halo = model.halo if task.halo is None else -(-task.halo // model.grid) * model.grid
@@ -351,6 +355,7 @@ def _restore_once(image: np.ndarray, tail: Tail, task: _Task, report: Callback) 
     for share, place, part in apply_in_pieces(run, image, sizes, halo):
         result[place] = part
         report(begun + (1 - begun) * share)
+    result = colour.put_back(result)
     if model.mean_is_kept:
         # Outliers do not count, as for the standardisation.
         result += np.float32(
@@ -360,7 +365,7 @@ def _restore_once(image: np.ndarray, tail: Tail, task: _Task, report: Callback) 
 
 
 def _found_rows(
-    image: np.ndarray, task: _Task, tail: Tail
+    image: np.ndarray, task: _Task, colour: NoiseColour
 ) -> Iterator[tuple[float, slice, np.ndarray]]:
     """Find where the rows of an image belong, strip by strip: share done, rows, shifts."""
     import torch
@@ -369,7 +374,7 @@ def _found_rows(
     assert model.find_rows is not None
     for needed, kept in cut(len(image), strip_height(image.shape[1], model), model.halo):
         with _ready_for_torch(task) as device:
-            strip = _tensor(remove_tail(image[needed], tail), model, device)
+            strip = _tensor(colour.removed(image[needed]), model, device)
             with torch.inference_mode():
                 shifts = model.find_rows(strip)[0].float().cpu().numpy()
         first = kept.start - needed.start

@@ -1,14 +1,9 @@
 """Find the fast-scan tail in the colour of the noise, and take it back.
 
-Electrons arrive at random, so that noise is white until a slow detector smears it along the row:
-what the noise power falls to at high fast-scan frequencies is the transfer of the tail, |H|²,
-whatever was imaged, and as a tail only points forwards, H follows from it. Nothing else in an
-image could tell: a tail moves all columns alike, and a moved column looks like any other.
-
-The power at a fast-scan frequency is the median over the higher slow-scan frequencies, where
-structure takes few and jitter adds least. It may still add something: the fit follows the lower
-edge of the spectrum, frequencies whose power is not the same at lower slow-scan frequencies, as
-that of noise would be, count less, and where none of the profiles of thesis eq. 2.17 and 2.18 fits
+What the noise power (`stem_plugins.restoration.noise_spectrum`) falls to at high fast-scan
+frequencies is the transfer of the tail, |H|², whatever was imaged, and as a tail only points
+forwards, H follows from it. Nothing else in an image could tell: a tail moves all columns alike,
+and a moved column looks like any other. Where none of the profiles of thesis eq. 2.17 and 2.18 fits
 most frequencies no tail is taken to be there. Noise that was added behind the detector hides part
 of a tail, and that part stays.
 """
@@ -17,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -25,23 +19,12 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from stem_plugins.restoration.detector_response import check_real_image, tail_weights
+from stem_plugins.restoration.noise_spectrum import LOWEST, WINDOW, fit_transfer, noise_power
 
 __all__ = ["Tail", "estimate_tail", "remove_tail"]
 
-#: Edge of the windows whose spectra are taken, and their distance [px].
-WINDOW, STEP = 64, 32
-
-#: About so many windows suffice, and so many are transformed at once.
-MOST_WINDOWS, WINDOWS_AT_ONCE = 900, 64
-
-#: Fast-scan frequencies below this one [cycles per window] hold structure in every image.
-LOWEST = 6
-
 #: Longest decays that are sought [px]; both delay structure by about 0.8 px.
 LONGEST = {"lorentzian": 8.0, "exponential": 1.5}
-
-#: Ratio of the power at low and high slow-scan frequencies above which a frequency counts less.
-UNLIKE_NOISE = 1.15
 
 #: A profile fits where so many frequencies lie within three standard deviations, with so large a
 #: mean square deviation, and the frequencies have on average so much of the weight of pure noise.
@@ -117,27 +100,13 @@ def estimate_tail(image: np.ndarray) -> Tail:
     image = check_real_image(image)
     if image.ndim != 2:
         raise ValueError(f"The image must have two axes (y, x), not {image.ndim}.")
-    if min(image.shape) < WINDOW:
-        return Tail()
-    noise = _noise_power(image)
-    if not (noise.power > 0).all():
+    noise = noise_power(image)
+    if noise is None:
         return Tail()
     candidates = _candidates()
-    # What the median of so many |F|² scatters by, where neighbouring windows share half of their
-    # pixels; the rest is what windows and profiles are not exact in.
-    scatter = 0.02 + math.sqrt(13 / (noise.windows * WINDOW))
-    weight = np.minimum(1, UNLIKE_NOISE * noise.power / noise.below) ** 2
-    deviation = _deviation(np.log(noise.power) - candidates.transfer, weight, scatter)
-    above = deviation > 0
-    square = deviation**2
-    misfit = (weight * np.where(above, square / (1 + square / 9), square)).sum(axis=1)
-    best = int(np.argmin(misfit + candidates.handicap))
-    fits = (
-        np.average(np.abs(deviation[best]) < 3, weights=weight) > FITTING
-        and misfit[best] < LARGEST_MISFIT * weight.sum()
-        and weight.mean() > LEAST_WEIGHT
-    )
-    return candidates.tails[best] if fits else Tail()
+    fit = fit_transfer(noise, candidates.transfer, candidates.handicap)
+    fits = fit.within > FITTING and fit.misfit < LARGEST_MISFIT and fit.weight > LEAST_WEIGHT
+    return candidates.tails[fit.number] if fits else Tail()
 
 
 def remove_tail(image: np.ndarray, tail: Tail) -> NDArray[np.float32]:
@@ -183,62 +152,12 @@ def remove_tail(image: np.ndarray, tail: Tail) -> NDArray[np.float32]:
     return sharpened.astype(np.float32, copy=False)
 
 
-class _NoisePower(NamedTuple):
-    """Median power at fast-scan frequencies from `LOWEST` on, over all windows."""
-
-    #: At the upper half of slow-scan frequencies, and at the lower.
-    power: NDArray[np.float64]
-    below: NDArray[np.float64]
-    #: Windows that share it as equals would: bright ones hold most of the noise.
-    windows: float
-
-
 class _Candidates(NamedTuple):
     tails: tuple[Tail, ...]
     #: log |H|², (tails, frequencies).
     transfer: NDArray[np.float64]
     #: What each has to make up for, (tails,).
     handicap: NDArray[np.float64]
-
-
-def _noise_power(image: np.ndarray) -> _NoisePower:
-    windows = np.lib.stride_tricks.sliding_window_view(image, (WINDOW, WINDOW))[::STEP, ::STEP]
-    # Of large images windows from all over it.
-    every = max(1, math.floor(math.sqrt(windows.shape[0] * windows.shape[1] / MOST_WINDOWS)))
-    windows = windows[::every, ::every]
-    count = windows.shape[0] * windows.shape[1]
-    taper = np.hanning(WINDOW + 2)[1:-1]
-    taper = taper[:, None] * taper
-    upper = np.abs(np.fft.fftfreq(WINDOW)) >= 0.25
-    power, below = np.zeros((2, WINDOW // 2 - LOWEST))
-    total, squares = 0.0, 0.0
-    places = np.indices(windows.shape[:2]).reshape(2, -1)
-    for first in range(0, count, WINDOWS_AT_ONCE):
-        part = windows[tuple(places[:, first : first + WINDOWS_AT_ONCE])].astype(float)
-        spectrum = np.fft.rfft2((part - part.mean(axis=(1, 2), keepdims=True)) * taper)
-        square = np.abs(spectrum[..., LOWEST:-1]) ** 2
-        each = np.median(square[:, upper], axis=1)
-        power += each.sum(axis=0)
-        total += each.mean(axis=1).sum()
-        squares += (each.mean(axis=1) ** 2).sum()
-        below += np.median(square[:, ~upper], axis=1).sum(axis=0)
-    return _NoisePower(power, below.clip(1e-300), total**2 / max(squares, 1e-300))
-
-
-def _deviation(
-    ratio: NDArray[np.float64], weight: NDArray[np.float64], scatter: float
-) -> NDArray[np.float64]:
-    """Deviations of the spectrum from each candidate, (tails, frequencies) [standard deviations].
-
-    The noise level of a candidate follows the lower edge: what lies above counts little.
-    """
-    level = np.quantile(ratio, 0.25, axis=1, keepdims=True)
-    for _ in range(12):
-        above = np.maximum((ratio - level) / (2 * scatter), 1)
-        counted = weight / above**2
-        level = (counted * ratio).sum(axis=1, keepdims=True) / counted.sum(axis=1, keepdims=True)
-    deviation: NDArray[np.float64] = (ratio - level) / scatter
-    return deviation
 
 
 @functools.cache

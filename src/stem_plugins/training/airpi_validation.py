@@ -2,7 +2,9 @@
 
 They come from `stem_plugins.simulation.simulate_scan`: other windows and slices than in training,
 three frozen-phonon configurations for each position, patterns of a camera, lattices as they are
-known. The network may have met such materials by chance, but none of ``benchmarks/airpi.py``.
+known. Each is seen twice, as it is, and by a camera whose rotation and scale are not quite what the
+calibration says. The network may have met such materials by chance, but none of
+``benchmarks/airpi.py``.
 """
 
 from __future__ import annotations
@@ -34,6 +36,10 @@ SIDE, DETECTOR = 32, 64
 #: Doses [e/Å²]; no noise at the first.
 DOSES = (np.inf, 1e5, 1e4, 1e3)
 
+#: What the camera has that the calibration does not know: a rotation [degrees], and stretching of
+#: the patterns along y.
+TURNED, STRETCHED = 2.5, 1.02
+
 #: Root mean square thermal displacement [Å].
 MOTION = 0.07
 
@@ -49,7 +55,7 @@ class ValidationScan:
     phase
         Projected phase at the positions and halfway between them [rad].
     acquisition
-        Under which it was recorded.
+        Under which it was recorded, as far as the network is told.
     """
 
     cells: NDArray[np.float32]
@@ -127,8 +133,8 @@ def write_validation(path: Path, *, side: int = SIDE) -> Iterator[tuple[int, int
     """
     parts: dict[str, NDArray] = {}
     for number, (specimen, acquisition) in enumerate(_experiments()):
-        cells, phase = _simulated(specimen, acquisition, side)
-        parts |= {f"cells{number}": cells, f"phase{number}": phase}
+        cells, turned, phase = _simulated(specimen, acquisition, side)
+        parts |= {f"cells{number}": cells, f"turned{number}": turned, f"phase{number}": phase}
         yield number + 1, len(SCANS)
     with complete_or_nothing(path, overwrite=True) as (temporary,), temporary.open("wb") as file:
         np.savez(file, **parts)  # type: ignore[arg-type]
@@ -151,9 +157,11 @@ def _experiments() -> Iterator[tuple[Callable[[float], Atoms], Acquisition]]:
 
 def _simulated(
     specimen: Callable[[float], Atoms], acquisition: Acquisition, side: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Cells of a scan as they are, those that a badly known camera gives, and the true phase."""
     assert acquisition.beam_energy is not None
     assert acquisition.scan_step is not None
+    assert acquisition.diffraction_step is not None
     step, margin = acquisition.scan_step[0], 6.0
     atoms = specimen(2 * margin + side * step)
     scan = simulate_scan(
@@ -167,13 +175,19 @@ def _simulated(
         phonons_per_position=3,
         seed=5,
     )
-    reduced = reduce_patterns(
-        np.asarray(scan.data, np.float32), plan_reduction((DETECTOR, DETECTOR), acquisition)
+    pixel_y, pixel_x = acquisition.diffraction_step
+    misjudged = acquisition.replace(
+        scan_rotation=TURNED, diffraction_step=(pixel_y / STRETCHED, pixel_x)
+    )
+    patterns = np.asarray(scan.data, np.float32)
+    cells, turned = (
+        np.moveaxis(reduce_patterns(patterns, plan_reduction((DETECTOR, DETECTOR), one)), -1, 0)
+        for one in (acquisition, misjudged)
     )
     phase = interaction_constant(acquisition.beam_energy) * potential_on_grid(
         atoms, (2 * side, 2 * side), (step / 2, step / 2), (margin, margin)
     )
-    return np.moveaxis(reduced, -1, 0), (phase - phase.mean()).astype(np.float32)
+    return cells, turned, (phase - phase.mean()).astype(np.float32)
 
 
 def read_validation(path: Path) -> list[ValidationScan]:
@@ -183,11 +197,21 @@ def read_validation(path: Path) -> list[ValidationScan]:
     ----------
     path
         Of the file.
+
+    Raises
+    ------
+    ValueError
+        The file is of an earlier version.
     """
     with np.load(path) as file:
+        if "turned0" not in file:
+            raise ValueError(
+                f"{path} was written by an earlier version. Delete it; it is made anew, in minutes."
+            )
         return [
-            ValidationScan(file[f"cells{number}"], file[f"phase{number}"], acquisition)
+            ValidationScan(file[f"{seen}{number}"], file[f"phase{number}"], acquisition)
             for number, (_, acquisition) in enumerate(_experiments())
+            for seen in ("cells", "turned")
         ]
 
 

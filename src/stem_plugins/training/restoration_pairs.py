@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from stem_plugins.restoration.distortions import Distortions, distort, row_jitter
+from stem_plugins.restoration.noise_colour import find_noise_colour
 from stem_plugins.restoration.standardization import scale_of
-from stem_plugins.restoration.tail_removal import estimate_tail, remove_tail
 from stem_plugins.restoration.training_range import TrainingRange
 from stem_plugins.training.restoration_images import clean_image
 
@@ -29,7 +29,7 @@ FEWEST_ELECTRONS = 200
 class Pair(NamedTuple):
     """One patch. Both images are (y, x) float32, on the scale of the distorted one.
 
-    `distorted` is what the network sees: without the part of the tail that is known from the noise.
+    `distorted` is what the network sees: without what colours the noise, as far as this is known.
     """
 
     distorted: np.ndarray
@@ -94,10 +94,11 @@ def draw_pair(size: int, rng: np.random.Generator, *, content: str | None = None
         if deviation > 0:
             break
     scaled = (distorted - mean) / deviation
+    # As `restore` does: the network sees no tail or low-pass that the noise gives away.
+    colour = find_noise_colour(scaled)
     return Pair(
-        # As `restore` does: the network sees no tail that the noise gives away.
-        remove_tail(scaled, estimate_tail(scaled)),
-        ((clean[inside] - mean) / deviation).astype(np.float32),
+        colour.removed(scaled),
+        ((clean[inside] - mean) / (deviation * colour.scale)).astype(np.float32),
         shifts[MARGIN:-MARGIN].astype(np.float32),
     )
 
