@@ -95,6 +95,9 @@ def test_what_is_taken_off_comes_back(rows, width, strength, steepness, seed):
     smooth = apply_low_pass(image, low_pass)
     np.testing.assert_allclose(remove_low_pass(smooth, low_pass), image, atol=3e-5)
     np.testing.assert_allclose(smooth.mean(axis=1), image.mean(axis=1), rtol=1e-5)
+    again = image.astype(np.float32)
+    assert apply_low_pass(again, low_pass, out=again) is again
+    np.testing.assert_allclose(again, smooth, atol=1e-6)
 
 
 def test_nothing_but_the_rows_is_filtered():

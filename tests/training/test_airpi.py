@@ -258,7 +258,7 @@ def test_scans_to_validate_on_show_their_phase_to_direct_ptychography(tmp_path):
     assert energies == [200, 200, 300, 300, 80, 80, 80, 80, 300, 300]
     # Once as they are, and once with a camera that is not as it is said to be.
     off = np.abs(scans[1].cells - scans[0].cells).mean() / scans[0].cells.mean()
-    assert 0.005 < off < 0.1
+    assert 0.02 < off < 0.3
     np.testing.assert_array_equal(scans[0].phase, scans[1].phase)
     assert scans[0].cells.astype(float).sum(axis=0).mean() == pytest.approx(1, abs=0.1)
     # A network that was not taught leaves direct ptychography as it is.

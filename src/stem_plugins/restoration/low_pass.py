@@ -136,36 +136,43 @@ def remove_low_pass(image: np.ndarray, low_pass: LowPass) -> NDArray[np.float32]
     >>> bool(np.allclose(remove_low_pass(smooth, LowPass(4.0)), image, atol=1e-4))
     True
     """
-    return _filtered(image, low_pass, -1)
+    return _filtered(image, low_pass, -1, None)
 
 
-def apply_low_pass(image: np.ndarray, low_pass: LowPass) -> NDArray[np.float32]:
+def apply_low_pass(
+    image: np.ndarray, low_pass: LowPass, *, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """Multiply by the transfer of a low-pass.
 
     Parameters
     ----------
     image, low_pass
         As for `remove_low_pass`.
+    out
+        Where to put the result, for instance the image itself; ``None``: a new array.
 
     Returns
     -------
     ndarray
         float32, the same shape.
     """
-    return _filtered(image, low_pass, 1)
+    return _filtered(image, low_pass, 1, out)
 
 
-def _filtered(image: np.ndarray, low_pass: LowPass, power: int) -> NDArray[np.float32]:
+def _filtered(
+    image: np.ndarray, low_pass: LowPass, power: int, out: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
     """Multiply the cosine transform of each row, which sees its mirror images beyond the edges."""
-    image = check_real_image(image).astype(np.float32)
-    if low_pass.strength == 0 or image.shape[-1] < 2:
-        return image
+    image = check_real_image(image)
+    result = np.empty(image.shape, np.float32) if out is None else out
     width = image.shape[-1]
     factors = (low_pass.transfer(np.arange(width) / width) ** power).astype(np.float32)
     for first in range(0, len(image), ROWS):
-        rows = image[first : first + ROWS]
-        rows[:] = scipy.fft.idct(scipy.fft.dct(rows, axis=-1) * factors, axis=-1)
-    return image
+        rows = image[first : first + ROWS].astype(np.float32)
+        if low_pass.strength:
+            rows = scipy.fft.idct(scipy.fft.dct(rows, axis=-1) * factors, axis=-1)
+        result[first : first + ROWS] = rows
+    return result
 
 
 def _log_power(

@@ -57,13 +57,12 @@ class NoiseColour:
         Parameters
         ----------
         image
-            (y, x), as what `removed` has given.
+            (y, x), as what `removed` has given; changed in place.
         """
-        if not self.low_pass.strength:
-            return image
-        smooth = apply_low_pass(image, self.low_pass)
-        smooth *= np.float32(self.scale)
-        return smooth
+        if self.low_pass.strength:
+            apply_low_pass(image, self.low_pass, out=image)
+            image *= np.float32(self.scale)
+        return image
 
 
 def find_noise_colour(image: np.ndarray) -> NoiseColour:
