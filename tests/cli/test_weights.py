@@ -1,12 +1,13 @@
 """``stem-plugins weights``: the list of models, and the import of the published ones."""
 
+import numpy as np
 import pytest
 from command_runs import names
 from published_package import write_source_archive
 
 from stem_plugins.cli import main
-from stem_plugins.models import load_weights
-from stem_plugins.models.registry import PUBLISHED
+from stem_plugins.models import load_weights, read_weights, save_weights
+from stem_plugins.models.registry import PUBLISHED, find_airpi_weights
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +85,44 @@ def test_help_of_each_action(action, capsys):
         main(["weights", action, "--help"])
     assert stopped.value.code == 0
     assert f"stem-plugins weights {action}" in capsys.readouterr().out
+
+
+def test_an_average_of_two_networks(works, folder, tmp_path):
+    """The default network, and the same with all weights doubled."""
+    default = read_weights(find_airpi_weights("default"))
+    doubled = {name: 2 * array for name, array in default.tensors.items()}
+    other, both = tmp_path / "other.safetensors", tmp_path / "both.safetensors"
+    save_weights(other, doubled, design=default.design, version=default.version)
+    text, warnings = works("weights", "average", "airpi:default", other, "-o", both)
+    assert (str(both) in text, warnings) == (True, "")
+    averaged = read_weights(both)
+    assert averaged.design == default.design
+    assert averaged.details["averaged"] == 2
+    for name, array in averaged.tensors.items():
+        expected = 1.5 * default.tensors[name].astype(float)
+        np.testing.assert_allclose(array.astype(float), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_averages_that_cannot_be_are_refused(tmp_path, capsys, folder):
+    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    for path, size in ((one, 3), (two, 4)):
+        save_weights(path, {"kernel": np.ones(size, np.float32)}, design="filter", version=1)
+    for models, words in (
+        ([one], "two networks or more"),
+        ([one, "airpi:default"], "one design"),
+        ([one, two], "other sizes"),
+        ([one, tmp_path / "none.safetensors"], "no file of weights"),
+        ([one, "airpi:best"], "no model"),
+    ):
+        arguments = [
+            "weights",
+            "average",
+            *map(str, models),
+            "-o",
+            str(tmp_path / "mean.safetensors"),
+        ]
+        assert main(arguments) == 1
+        assert words in capsys.readouterr().err
+    assert main(["weights", "average", str(one), str(one), "-o", str(two)]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert read_weights(two).tensors["kernel"].shape == (4,)

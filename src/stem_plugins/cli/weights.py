@@ -1,4 +1,4 @@
-"""``stem-plugins weights``: which trained networks are there, and the import of published ones."""
+"""``stem-plugins weights``: the trained networks that are there, others to import, averages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         help="trained networks: which are there, and how to get more",
-        usage="stem-plugins weights list | import PATH [--overwrite]",
+        usage="stem-plugins weights list | import PATH | average MODEL MODEL ... -o FILE",
         description=(
             "The weights of a network are what it has learnt. One set comes with stem-plugins;\n"
             "the published ones for restoring STEM, TEM and SEM images can be imported."
@@ -28,7 +28,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
             "Examples:\n"
             "  stem-plugins weights list\n"
             "  pip download --no-deps --no-binary :all: tk-r-em==1.0.4\n"
-            "  stem-plugins weights import tk_r_em-1.0.4.tar.gz"
+            "  stem-plugins weights import tk_r_em-1.0.4.tar.gz\n"
+            "  stem-plugins weights average airpi:default mine.safetensors -o both.safetensors"
         ),
     )
     actions = parser.add_subparsers(
@@ -69,7 +70,26 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     importing.add_argument(
         "--overwrite", action="store_true", help="replace models that were imported before"
     )
-    for action, function in ((listing, _list), (importing, _import)):
+    averaging = actions.add_parser(
+        "average",
+        allow_abbrev=False,
+        help="average the weights of networks that were trained from one another",
+        description=(
+            "Average networks of which one was trained from the other: often better than either "
+            "on what both know."
+        ),
+    )
+    averaging.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="a file of weights, 'default' (of restore) or 'airpi:default'",
+    )
+    averaging.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="the new .safetensors"
+    )
+    averaging.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    for action, function in ((listing, _list), (importing, _import), (averaging, _average)):
         action.add_argument(
             "--verbose",
             action="store_true",
@@ -81,7 +101,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """List or import weights, as the parsed options say."""
+    """List, import or average weights, as the parsed options say."""
     arguments.act(arguments)
 
 
@@ -119,3 +139,11 @@ def _import(arguments: argparse.Namespace) -> None:
     say(f"Imported to {data_folder() / 'models'}:")
     for name in PUBLISHED:
         say(f"  {name}")
+
+
+def _average(arguments: argparse.Namespace) -> None:
+    from stem_plugins.cli.messages import say
+    from stem_plugins.models import average_weights
+
+    path = average_weights(arguments.models, arguments.output, overwrite=arguments.overwrite)
+    say(f"Saved {path}")

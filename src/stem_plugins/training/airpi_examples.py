@@ -37,7 +37,7 @@ DOSES, NOISELESS = (40.0, 3e6), 0.12
 
 #: How often the dose is drawn about where this specimen begins to be seen; and electrons per (λ/α)²
 #: times its mean squared phase [rad²] there, from and to.
-AT_THE_LIMIT, LIMIT = 0.3, (0.15, 6.0)
+AT_THE_LIMIT, LIMIT = 0.5, (0.15, 6.0)
 
 #: Errors of the calibration: of the step and of aberration phases [rad].
 STEP_ERROR, ABERRATION_ERROR = 0.01, 0.12
