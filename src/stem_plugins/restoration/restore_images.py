@@ -124,8 +124,10 @@ def restore(
 
     Notes
     -----
-    The default network is described in its model card (docs, "Restoration network"). An image
-    whose pixels all have one value comes back as it is.
+    The default network is described in its model card (docs, "Restoration network"). Of an image
+    that was strongly smoothed along its rows after it was recorded the low-pass is found
+    (`estimate_low_pass`), and is in the result, too. An image whose pixels all have one value comes
+    back as it is.
 
     References
     ----------
