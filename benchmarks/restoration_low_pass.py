@@ -34,7 +34,7 @@ from stem_plugins.restoration import LowPass, apply_low_pass, distort, estimate_
 WITHOUT_TAIL = dataclasses.replace(DISTORTIONS, tail=0.0)
 
 REALISATION = 3
-ESTIMATE = "stem_plugins.restoration.noise_colour.estimate_low_pass"
+ESTIMATE = "stem_plugins.restoration.noise_colour.low_pass_of_noise"
 
 
 class Case(NamedTuple):

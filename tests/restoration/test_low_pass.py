@@ -167,6 +167,6 @@ def test_restoring_a_smoothed_image_removes_its_noise_and_keeps_its_filter(monke
     smooth = apply_low_pass(counts, low_pass)
     found = error(restore(smooth, threads=1), truth)
     monkeypatch.setattr(
-        "stem_plugins.restoration.noise_colour.estimate_low_pass", lambda image: LowPass()
+        "stem_plugins.restoration.noise_colour.low_pass_of_noise", lambda noise: LowPass()
     )
     assert found < 0.9 * error(restore(smooth, threads=1), truth)

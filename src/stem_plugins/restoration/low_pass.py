@@ -18,9 +18,20 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from stem_plugins.restoration.detector_response import check_real_image
-from stem_plugins.restoration.noise_spectrum import FREQUENCIES, fit_transfer, noise_power
+from stem_plugins.restoration.noise_spectrum import (
+    FREQUENCIES,
+    NoisePower,
+    fit_transfer,
+    noise_power,
+)
 
-__all__ = ["LowPass", "apply_low_pass", "estimate_low_pass", "remove_low_pass"]
+__all__ = [
+    "LowPass",
+    "apply_low_pass",
+    "estimate_low_pass",
+    "low_pass_of_noise",
+    "remove_low_pass",
+]
 
 #: Transfers that are sought: strengths and steepnesses, and the white noise that was added behind
 #: the filter, in parts of the power at low frequencies.
@@ -97,10 +108,17 @@ def estimate_low_pass(image: np.ndarray) -> LowPass:
     >>> bool(abs(found.strength - 5) < 0.5)
     True
     """
-    image = check_real_image(image)
-    if image.ndim != 2:
-        raise ValueError(f"The image must have two axes (y, x), not {image.ndim}.")
-    noise = noise_power(image)
+    return low_pass_of_noise(noise_power(image))
+
+
+def low_pass_of_noise(noise: NoisePower | None) -> LowPass:
+    """Find the low-pass that explains a noise power.
+
+    Parameters
+    ----------
+    noise
+        From `stem_plugins.restoration.noise_spectrum.noise_power`.
+    """
     if noise is None:
         return LowPass()
     terms, transfers = _candidates()

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from stem_plugins.restoration.low_pass import (
     LowPass,
     apply_low_pass,
-    estimate_low_pass,
+    low_pass_of_noise,
     remove_low_pass,
 )
+from stem_plugins.restoration.noise_spectrum import noise_power
 from stem_plugins.restoration.standardization import scale_of
-from stem_plugins.restoration.tail_removal import Tail, estimate_tail, remove_tail
+from stem_plugins.restoration.tail_removal import Tail, remove_tail, tail_of_noise
 
 __all__ = ["NoiseColour", "find_noise_colour"]
 
@@ -73,10 +74,11 @@ def find_noise_colour(image: np.ndarray) -> NoiseColour:
     image
         (y, x), real and finite, of standard deviation 1, fast scan along x to the right.
     """
-    tail = estimate_tail(image)
+    noise = noise_power(image)
+    tail = tail_of_noise(noise)
     if tail.decay:
         return NoiseColour(tail)
-    low_pass = estimate_low_pass(image)
+    low_pass = low_pass_of_noise(noise)
     if not low_pass.strength:
         return NoiseColour()
     _, scale = scale_of(remove_low_pass(image, low_pass))

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stem_plugins.restoration.detector_response import check_real_image
+
 __all__ = ["FREQUENCIES", "LOWEST", "WINDOW", "Fit", "NoisePower", "fit_transfer", "noise_power"]
 
 #: Edge of the windows whose spectra are taken, and their distance [px].
@@ -66,7 +68,15 @@ def noise_power(image: np.ndarray) -> NoisePower | None:
     -------
     NoisePower or None
         ``None``: the image has less than 64 px on a side, or no noise.
+
+    Raises
+    ------
+    ValueError
+        The image is not two-dimensional, real and finite.
     """
+    image = check_real_image(image)
+    if image.ndim != 2:
+        raise ValueError(f"The image must have two axes (y, x), not {image.ndim}.")
     if min(image.shape) < WINDOW:
         return None
     windows = np.lib.stride_tricks.sliding_window_view(image, (WINDOW, WINDOW))[::STEP, ::STEP]

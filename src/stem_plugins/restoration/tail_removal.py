@@ -19,9 +19,15 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from stem_plugins.restoration.detector_response import check_real_image, tail_weights
-from stem_plugins.restoration.noise_spectrum import LOWEST, WINDOW, fit_transfer, noise_power
+from stem_plugins.restoration.noise_spectrum import (
+    LOWEST,
+    WINDOW,
+    NoisePower,
+    fit_transfer,
+    noise_power,
+)
 
-__all__ = ["Tail", "estimate_tail", "remove_tail"]
+__all__ = ["Tail", "estimate_tail", "remove_tail", "tail_of_noise"]
 
 #: Longest decays that are sought [px]; both delay structure by about 0.8 px.
 LONGEST = {"lorentzian": 8.0, "exponential": 1.5}
@@ -97,10 +103,17 @@ def estimate_tail(image: np.ndarray) -> Tail:
     >>> bool(abs(estimate_tail(fast_scan_tail(counts, decay=4.0)).decay - 4) < 0.5)
     True
     """
-    image = check_real_image(image)
-    if image.ndim != 2:
-        raise ValueError(f"The image must have two axes (y, x), not {image.ndim}.")
-    noise = noise_power(image)
+    return tail_of_noise(noise_power(image))
+
+
+def tail_of_noise(noise: NoisePower | None) -> Tail:
+    """Find the fast-scan tail that explains a noise power.
+
+    Parameters
+    ----------
+    noise
+        From `stem_plugins.restoration.noise_spectrum.noise_power`.
+    """
     if noise is None:
         return Tail()
     candidates = _candidates()
