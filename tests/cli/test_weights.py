@@ -1,4 +1,4 @@
-"""``stem-plugins weights``: the list of models, and the import of the published ones."""
+"""``stem-plugins weights``: the list of models, the import of the published ones, averages."""
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ def test_wrong_usage_exits_with_2(words, capsys):
     assert "stem-plugins weights" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("action", ["list", "import"])
+@pytest.mark.parametrize("action", ["list", "import", "average"])
 def test_help_of_each_action(action, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["weights", action, "--help"])
